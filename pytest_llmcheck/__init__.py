@@ -1,0 +1,1 @@
+"""Behaviour regression tests for language models that you host yourself."""

@@ -1,0 +1,123 @@
+"""The reply as a test sees it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pytest_llmcheck.engines.types import Fingerprint, FinishReason, Prompt, Timings, Token
+from pytest_llmcheck.verdict import CheckFailed, Status, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from pytest_llmcheck.verdict import Check
+
+
+class Listener(Protocol):
+    """Hears every verdict; the session writes them into the run record."""
+
+    def heard(self, reply: Reply, verdicts: tuple[Verdict, ...]) -> None:
+        """Called once for each `expect`, before it raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the model answered, and what made it.
+
+    Attributes:
+        text: the reply verbatim.
+        finish_reason: ``stop``, ``length`` (cut at max_tokens) or ``context`` (the context was full).
+        tokens: each with `id`, `text`, `logprob` and the `top` alternatives.
+        end: the end-of-generation token, where one ended the reply; not part of `tokens`.
+        prompt: text and token ids that the model saw.
+        timings: seconds.
+        fingerprint: hashes of weights, template, settings and sampling, plus the numerics.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    tokens: tuple[Token, ...]
+    end: Token | None
+    prompt: Prompt
+    timings: Timings
+    fingerprint: Fingerprint
+    health: tuple[Check, ...] = field(default=(), compare=False, repr=False)
+    listener: Listener | None = field(default=None, compare=False, repr=False)
+
+    def json(self) -> Any:
+        """The value of a reply that is JSON and nothing else.
+
+        Raises:
+            AssertionError: the reply is not JSON, or was cut off.
+        """
+        __tracebackhide__ = True
+        try:
+            return json.loads(self.text)
+        except json.JSONDecodeError as error:
+            cut = "" if self.finish_reason == "stop" else f" (it was cut off: {self.finish_reason})"
+            message = f"the reply is not JSON: {error}{cut}\n  reply: {shorten(self.text)}"
+            raise AssertionError(message) from None
+
+    def expect(self, *checks: Check, without: Collection[str] = ()) -> Reply:
+        """Judge the reply; every failed check is reported at once.
+
+        A reply that was cut off fails by itself (check ``finished``), before any other check.
+
+        Args:
+            checks: pure objects that return a `Verdict`.
+            without: names of the health checks to leave out, such as ``["finished"]``.
+
+        Returns:
+            The reply itself, so that calls can be chained.
+
+        Raises:
+            CheckFailed: at least one check failed. Inconclusive and not applicable do not raise: the test
+                is reported as skipped with the reason if nothing else fails.
+        """
+        __tracebackhide__ = True
+        known = {check.name for check in self.health}
+        if unknown := [name for name in without if name not in known]:
+            message = f"without={unknown!r}: no such health check; known: {', '.join(sorted(known))}"
+            raise ValueError(message)
+        given = {check.name for check in checks}
+        health = [c for c in self.health if c.name not in without and c.name not in given]
+        verdicts = tuple(check(self) for check in health)
+        # A healthy reply needs no mention; an unhealthy one is named before what follows from it.
+        verdicts = tuple(v for v in verdicts if v.status is not Status.PASSED)
+        verdicts += tuple(check(self) for check in checks)
+        if self.listener is not None:
+            self.listener.heard(self, verdicts)
+        if any(v.status is Status.FAILED for v in verdicts):
+            raise CheckFailed(describe_failures(self, verdicts), verdicts)
+        return self
+
+    def heard_by(self, listener: Listener, health: tuple[Check, ...]) -> Reply:
+        """The same reply, judged with these health checks and reporting to this listener."""
+        return replace(self, listener=listener, health=health)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def shorten(text: str, limit: int = 400) -> str:
+    """One line with escapes, cut in the middle where it is longer than `limit` characters."""
+    shown = repr(text)
+    if len(shown) <= limit:
+        return shown
+    half = (limit - 5) // 2
+    return f"{shown[:half]} ... {shown[-half:]}"
+
+
+def describe_failures(reply: Reply, verdicts: tuple[Verdict, ...]) -> str:
+    """What failed and why, then what the model said, in at most a screen."""
+    failed = [v for v in verdicts if v.status is Status.FAILED]
+    made = reply.fingerprint
+    lines = [f"{len(failed)} of {len(verdicts)} checks failed on {made.model} ({made.quant})"]
+    for verdict in failed:
+        first, *rest = verdict.reason.splitlines() or [""]
+        lines.append(f"  {verdict.check}: {first}")
+        lines.extend(f"    {line}" for line in rest)
+    lines.append(f"  reply: {shorten(reply.text)}")
+    return "\n".join(lines)

@@ -1,0 +1,210 @@
+"""Request -> Reply: what is asked of an engine and what it gives back. Data only, safe to send over a wire."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+FinishReason = Literal["stop", "length", "context"]
+
+
+class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the next token is chosen.
+
+    At temperature 0 it is greedy: the token with the largest logit, the lowest id among equals, and
+    nothing else matters. Above 0, the filters work in llama.cpp's order: top-k, top-p, min-p, then the
+    temperature. The defaults are llama.cpp's.
+
+    Attributes:
+        temperature: divides the logits; 0 is greedy.
+        top_k: keep the k largest; 0 keeps all.
+        top_p: keep the smallest set whose probability reaches p; 1 keeps all.
+        min_p: keep tokens with at least this share of the largest probability; 0 keeps all.
+        seed: of the request's own generator; equal seeds give equal replies.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    seed: int = 0
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the seed and the filters have no say."""
+        return self.temperature == 0.0
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One prompt to be continued.
+
+    Attributes:
+        prompt: the rendered text; control tokens in it are parsed as such.
+        max_tokens: upper bound of the reply's length, in tokens.
+        sampling: how tokens are chosen.
+        top_logprobs: how many alternatives to report with each token.
+        timeout: seconds that the engine may work on it.
+    """
+
+    prompt: str
+    max_tokens: int = 512
+    sampling: Sampling = Sampling()
+    top_logprobs: int = 5
+    timeout: float = 600.0
+
+
+class Alternative(msgspec.Struct, frozen=True):
+    """A token that could have come at a position, with its log-probability in nats."""
+
+    id: int
+    text: str
+    logprob: float
+
+
+class Token(msgspec.Struct, frozen=True):
+    """A token of the reply.
+
+    Attributes:
+        id: in the model's vocabulary.
+        text: its piece; bytes that are no UTF-8 on their own show as U+FFFD.
+        logprob: natural logarithm of its probability before temperature and filters.
+        top: the most likely tokens at this position, best first.
+    """
+
+    id: int
+    text: str
+    logprob: float
+    top: tuple[Alternative, ...] = ()
+
+
+class Timings(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds, taken in the model host around the decode calls.
+
+    Attributes:
+        queued: from arrival in the host until work began.
+        prefill: over the prompt.
+        ttft: time to first token: from the start of work until the first token was chosen.
+        decode: over the tokens after the first.
+        total: from the start of work to the end.
+        prompt_tokens: tokens of the prompt.
+        reply_tokens: tokens of the reply, the end-of-generation token included.
+    """
+
+    queued: float
+    prefill: float
+    ttft: float
+    decode: float
+    total: float
+    prompt_tokens: int
+    reply_tokens: int
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Decode speed over the tokens after the first; None for fewer than two tokens."""
+        if self.reply_tokens < 2 or self.decode <= 0:
+            return None
+        return (self.reply_tokens - 1) / self.decode
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    """Messages as the model sees them: the rendered text and its token ids."""
+
+    text: str
+    token_ids: tuple[int, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the rendered text, hexadecimal."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+class Numerics(msgspec.Struct, frozen=True, kw_only=True):
+    """What decides the bits of a reply, given equal weights and an equal prompt.
+
+    Attributes:
+        library: hash over the shared libraries of llama.cpp and ggml.
+        processor: the features of the CPU or the names of the devices that the library uses.
+        grid: tokens of one prefill chunk.
+        width: KV streams of the context.
+        rows: the rule for padding rows of a decode step, see `engines.llama.canonical`.
+        cache: types of the K and V cache, such as ``f16/f16``.
+        flash_attention: whether it is on.
+        stable: False where this engine cannot keep replies independent of their company.
+    """
+
+    library: str
+    processor: str
+    grid: int
+    width: int
+    rows: str
+    cache: str
+    flash_attention: bool
+    stable: bool = True
+
+    @property
+    def digest(self) -> str:
+        """Short hash over all fields, for front matter and comparison."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:12]
+
+
+class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
+    """What made a reply. Two replies come from the same model when `same_model` holds; names do not matter.
+
+    Attributes:
+        model: the name, for people.
+        quant: derived from the tensors, for people.
+        build: of the engine, for people.
+        device: where it ran, for people.
+        weights: SHA-256 of the GGUF file.
+        adapters: hashes of LoRA adapters with their scales.
+        template: SHA-256 of the chat template's source.
+        settings: what changes replies besides, such as ``n_ctx``; sorted pairs.
+        sampling: how tokens were chosen.
+        max_tokens: the bound that was set.
+        prompt: SHA-256 of the rendered prompt.
+        numerics: what decides the bits.
+    """
+
+    model: str
+    quant: str
+    build: str
+    device: str
+    weights: str
+    template: str
+    prompt: str
+    sampling: Sampling
+    max_tokens: int
+    numerics: Numerics
+    adapters: tuple[str, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
+
+    def same_model(self, other: Fingerprint) -> bool:
+        """Equal weights, adapters, template and settings, whatever the names."""
+        return (self.weights, self.adapters, self.template, self.settings) == (
+            other.weights,
+            other.adapters,
+            other.template,
+            other.settings,
+        )
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine gives back for a request, before the session makes a `Reply` of it.
+
+    Attributes:
+        text: the continuation, UTF-8, control tokens left out.
+        finish_reason: ``stop`` (end of generation), ``length`` or ``context``.
+        tokens: the tokens of the text.
+        end: the end-of-generation token, where one ended the reply.
+        prompt_ids: token ids of the prompt.
+        timings: see `Timings`.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    tokens: tuple[Token, ...]
+    end: Token | None
+    prompt_ids: tuple[int, ...]
+    timings: Timings

@@ -1,0 +1,43 @@
+"""What can go wrong, by room. Every message names the thing and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class LlmcheckError(Exception):
+    """Base of all errors that a user can mend; shown without a traceback into this package."""
+
+
+class ConfigError(LlmcheckError):
+    """The settings, or a name given on the command line or in a mark, are wrong."""
+
+
+class ModelError(LlmcheckError):
+    """A model cannot be found, read, made, or does not fit."""
+
+
+class PromptError(LlmcheckError):
+    """The messages cannot be turned into a prompt, or the prompt does not fit the context."""
+
+
+class EngineError(LlmcheckError):
+    """The engine could not answer: it died, hung, refused the file or ran out of memory."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint with the nearest of the known names, else with all of them.
+
+    >>> did_you_mean("n_ctxx", ["n_ctx", "quant"])
+    "did you mean 'n_ctx'?"
+    """
+    names = sorted(known)
+    lowered = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {lowered[near[0]]!r}?"
+    return "known: " + ", ".join(names) if names else "none is known"
