@@ -1,0 +1,196 @@
+"""Tiny GGUF files: a whole llama model that loads and decodes, and the same model spoilt in many ways."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Literal
+
+import gguf
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+CHATML = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+BOS, EOS = 1, 2
+N_VOCAB = len(CONTROL_TOKENS) + 256
+
+
+def byte_tokens() -> list[str]:
+    """GPT-2's printable stand-ins for the 256 bytes, in byte order."""
+    own = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    stand_ins = iter(range(256, 512))
+    return [chr(byte if byte in own else next(stand_ins)) for byte in range(256)]
+
+
+def tiny_llama(
+    path: Path,
+    *,
+    n_vocab: int = N_VOCAB,
+    n_layers: int = 2,
+    n_embd: int = 64,
+    n_heads: int = 4,
+    n_kv_heads: int = 2,
+    n_ff: int = 128,
+    context: int = 512,
+    chat_template: str | Sequence[Mapping[str, str]] | None = CHATML,
+    tensor_type: Literal["F32", "F16"] = "F16",
+    architecture: str = "llama",
+    add_bos: bool | None = False,
+    file_type: int | None = None,
+    name: str = "tiny",
+    metadata: Mapping[str, str | int | float | bool | list[str] | list[int]] | None = None,
+    seed: int = 0,
+) -> Path:
+    """Write a random model of a few hundred KB that llama.cpp loads and decodes, the same for the same seed.
+
+    Ids 0-2 are the control tokens, id 3+b is byte b, further ids are unused tokens. Only printable ASCII
+    and the control tokens have a say in the output layer, so greedy replies are always valid text.
+    The model repeats nothing and means nothing. `metadata` adds keys.
+    """
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_name(name)
+    default_type = gguf.LlamaFileType.ALL_F32 if tensor_type == "F32" else gguf.LlamaFileType.MOSTLY_F16
+    writer.add_file_type(default_type if file_type is None else file_type)
+    writer.add_vocab_size(n_vocab)
+    writer.add_context_length(context)
+    writer.add_embedding_length(n_embd)
+    writer.add_block_count(n_layers)
+    writer.add_feed_forward_length(n_ff)
+    writer.add_head_count(n_heads)
+    writer.add_head_count_kv(n_kv_heads)
+    writer.add_rope_dimension_count(n_embd // n_heads)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_layer_norm_rms_eps(1e-5)
+    _add_tokenizer(writer, n_vocab, add_bos)
+    if chat_template is not None:
+        writer.add_chat_template(chat_template)
+    for key, value in (metadata or {}).items():
+        _add_any(writer, key, value)
+
+    random = np.random.default_rng(seed)
+    matrix_type = np.float16 if tensor_type == "F16" else np.float32
+
+    def matrix(label: str, rows: int, columns: int, scale: float = 1.0) -> None:
+        values = random.standard_normal((rows, columns), dtype=np.float32) * (scale / columns**0.5)
+        if label == "output.weight":
+            values[_silent_ids(n_vocab)] = 0
+        writer.add_tensor(label, values.astype(matrix_type))
+
+    def norm(label: str) -> None:
+        writer.add_tensor(label, np.ones(n_embd, dtype=np.float32))
+
+    kv_width = n_embd // n_heads * n_kv_heads
+    matrix("token_embd.weight", n_vocab, n_embd, scale=8.0)
+    for layer in range(n_layers):
+        block = f"blk.{layer}."
+        norm(f"{block}attn_norm.weight")
+        matrix(f"{block}attn_q.weight", n_embd, n_embd)
+        matrix(f"{block}attn_k.weight", kv_width, n_embd)
+        matrix(f"{block}attn_v.weight", kv_width, n_embd)
+        matrix(f"{block}attn_output.weight", n_embd, n_embd, scale=4.0)
+        norm(f"{block}ffn_norm.weight")
+        matrix(f"{block}ffn_gate.weight", n_ff, n_embd)
+        matrix(f"{block}ffn_up.weight", n_ff, n_embd)
+        matrix(f"{block}ffn_down.weight", n_embd, n_ff, scale=4.0)
+    norm("output_norm.weight")
+    matrix("output.weight", n_vocab, n_embd, scale=3.0)
+
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def _add_tokenizer(writer: gguf.GGUFWriter, n_vocab: int, add_bos: bool | None) -> None:
+    unused = [f"[unused{i}]" for i in range(n_vocab - N_VOCAB)]
+    tokens = [*CONTROL_TOKENS, *byte_tokens(), *unused][:n_vocab]
+    kinds = [3] * len(CONTROL_TOKENS) + [1] * 256 + [5] * len(unused)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds[:n_vocab])
+    # The writer refuses an empty array, and llama.cpp a file without merges: this one never applies.
+    writer.add_token_merges(["\u0100 \u0100"])
+    writer.add_bos_token_id(BOS)
+    writer.add_eos_token_id(EOS)
+    if add_bos is not None:
+        writer.add_add_bos_token(add_bos)
+
+
+def _silent_ids(n_vocab: int) -> list[int]:
+    loud = {*range(len(CONTROL_TOKENS)), *(3 + byte for byte in (*range(0x20, 0x7F), ord("\n")))}
+    return [token for token in range(n_vocab) if token not in loud]
+
+
+def _add_any(
+    writer: gguf.GGUFWriter, key: str, value: str | int | float | bool | list[str] | list[int]
+) -> None:
+    if isinstance(value, bool):
+        writer.add_bool(key, value)
+    elif isinstance(value, int):
+        writer.add_uint32(key, value)
+    elif isinstance(value, float):
+        writer.add_float32(key, value)
+    elif isinstance(value, str):
+        writer.add_string(key, value)
+    else:
+        writer.add_array(key, value)
+
+
+# Hand-made headers, for files that the writer of the `gguf` package refuses to write.
+
+
+def text(value: str | bytes) -> bytes:
+    """A GGUF string: its length in 8 bytes, then its bytes."""
+    raw = value.encode() if isinstance(value, str) else value
+    return struct.pack("<Q", len(raw)) + raw
+
+
+def entry(key: str | bytes, kind: int, value: bytes) -> bytes:
+    """A metadata entry of value type `kind` (4: uint32, 8: string, 9: array) with its packed value."""
+    return text(key) + struct.pack("<I", kind) + value
+
+
+def u32(key: str | bytes, value: int) -> bytes:
+    """A metadata entry that holds an unsigned 32-bit number."""
+    return entry(key, 4, struct.pack("<I", value))
+
+
+def string(key: str | bytes, value: str | bytes) -> bytes:
+    """A metadata entry that holds a string."""
+    return entry(key, 8, text(value))
+
+
+def array(key: str | bytes, kind: int, count: int, items: bytes) -> bytes:
+    """A metadata entry that holds an array which claims `count` items of value type `kind`."""
+    return entry(key, 9, struct.pack("<IQ", kind, count) + items)
+
+
+def tensor(name: str | bytes, shape: Sequence[int], kind: int = 0, offset: int = 0) -> bytes:
+    """A tensor's description; `kind` is ggml's type id (0: F32), `offset` counts from the data section."""
+    return text(name) + struct.pack(f"<I{len(shape)}Q", len(shape), *shape) + struct.pack("<IQ", kind, offset)
+
+
+def header(
+    *parts: bytes,
+    tensors: Sequence[bytes] = (),
+    version: int = 3,
+    n_metadata: int | None = None,
+    n_tensors: int | None = None,
+    data: bytes = b"",
+    alignment: int = 32,
+) -> bytes:
+    """A GGUF file from hand-made parts; the counts may lie."""
+    n_metadata = len(parts) if n_metadata is None else n_metadata
+    n_tensors = len(tensors) if n_tensors is None else n_tensors
+    head = struct.pack("<4sIQQ", b"GGUF", version, n_tensors, n_metadata) + b"".join([*parts, *tensors])
+    return head + bytes(-len(head) % alignment) + data
