@@ -1,0 +1,1 @@
+"""What a run tells: in the terminal now, from its record later."""

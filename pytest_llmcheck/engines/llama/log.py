@@ -1,0 +1,45 @@
+"""llama.cpp's log: to the host's log file, and its last lines kept for messages."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import TYPE_CHECKING
+
+from pytest_llmcheck.engines.llama.bindings import llama
+
+if TYPE_CHECKING:
+    import ctypes
+    from collections.abc import Callable
+
+ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR
+
+
+class Log:
+    """Receives llama.cpp's log for the life of the process.
+
+    llama.cpp says why it refuses a file only in its log; `errors` gives that to the user.
+    """
+
+    def __init__(self, on_line: Callable[[str], None] | None = None) -> None:
+        self._errors: deque[str] = deque(maxlen=20)
+        self._on_line = on_line
+        # ctypes does not keep callbacks alive; llama.cpp would call freed memory.
+        self._callback = llama.llama_log_callback(self._write)
+        llama.llama_log_set(self._callback, None)
+
+    def _write(self, level: int, text: bytes, _: ctypes.c_void_p) -> None:
+        os.write(2, text)
+        line = text.decode("utf-8", "replace").strip()
+        if level == ERROR_LEVEL and line:
+            self._errors.append(line)
+        if self._on_line is not None and line:
+            self._on_line(line)
+
+    def errors(self) -> str:
+        """The errors logged since the last call, shortest useful form, newest last."""
+        lines = list(dict.fromkeys(self._errors))
+        self._errors.clear()
+        # "llama_model_load: error loading model: X" and two more that only repeat that loading failed.
+        telling = [line for line in lines if "failed to load model" not in line]
+        return "; ".join(line.partition(": ")[2] or line for line in telling or lines)

@@ -1,0 +1,51 @@
+"""Outcomes of tests: an undecided test is not passed, and a failure has a reason in a line or two."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pytest
+
+    from pytest_llmcheck.verdict import Verdict
+
+
+def decide(report: pytest.TestReport, item: pytest.Item, undecided: Sequence[Verdict], *, strict: bool) -> None:
+    """Turn a passed report into a skipped one, or under `strict` a failed one, if something is undecided."""
+    if not undecided or not report.passed or hasattr(report, "wasxfail"):
+        return
+    first = undecided[0]
+    more = f" (and {len(undecided) - 1} more)" if len(undecided) > 1 else ""
+    reason = f"{first.status}: {first.check}: {first.reason}{more}"
+    if strict:
+        report.outcome = "failed"
+        report.longrepr = f"{reason}\n(failed by --llm-strict)"
+    else:
+        path, line, _ = item.location
+        report.outcome = "skipped"
+        report.longrepr = (path, (line or 0) + 1, f"Skipped: {reason}")
+
+
+def outcome_of(report: pytest.TestReport) -> str | None:
+    """``passed``, ``failed``, ``skipped`` or ``error``; None for a phase that decides nothing."""
+    if report.when == "call":
+        return str(report.outcome)
+    if report.failed:
+        return "error"
+    return "skipped" if report.skipped else None
+
+
+def reason_of(report: pytest.TestReport) -> str:
+    """Why a test did not pass, without a traceback; empty if it passed."""
+    longrepr: Any = report.longrepr
+    if longrepr is None:
+        return ""
+    if isinstance(longrepr, tuple):
+        return str(longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(longrepr, "reprcrash", None)
+    text = str(longrepr if crash is None else crash.message)
+    for prefix in ("pytest_llmcheck.verdict.CheckFailed: ", "AssertionError: ", "Failed: ", "assert "):
+        text = text.removeprefix(prefix)
+    return text.strip()

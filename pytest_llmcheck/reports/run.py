@@ -1,0 +1,109 @@
+"""Reports of tests become lines of the run record, and a table."""
+
+from __future__ import annotations
+
+import time
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pytest_llmcheck.reports.outcomes import outcome_of, reason_of
+from pytest_llmcheck.session.record import EndLine, Entry, RecordWriter, ReplyRecord, RunLine, TestLine, VerdictRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from pytest_llmcheck.config import Config
+    from pytest_llmcheck.models import ModelSpec
+
+
+class _Open:
+    """A test whose last phase has not been reported yet."""
+
+    def __init__(self) -> None:
+        self.outcome = "passed"
+        self.reason = ""
+        self.seconds = 0.0
+        self.replies: tuple[ReplyRecord, ...] = ()
+        self.verdicts: tuple[VerdictRecord, ...] = ()
+
+
+class RunReport:
+    """Hears the reports of all tests that asked a model, in one process of the run.
+
+    Attributes:
+        lines: one for each test that has ended.
+        models: names of the active models, the reference first.
+        reference: name of the reference.
+        path: of the run record; None where none could be written.
+        trouble: why none could be written.
+    """
+
+    def __init__(self, root: Path, config: Config, active: tuple[ModelSpec, ...]) -> None:
+        self.lines: list[TestLine] = []
+        self.models = [spec.name for spec in active]
+        self.reference = config.reference
+        self.path: Path | None = None
+        self.trouble: str | None = None
+        self._open: dict[str, _Open] = {}
+        self._writer: RecordWriter | None = None
+        first = RunLine(
+            version=1,
+            started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            plugin=metadata.version("pytest-llmcheck"),
+            reference=config.reference,
+        )
+        try:
+            self._writer = RecordWriter(root, first)
+            self.path = self._writer.path.relative_to(root)
+        except OSError as error:
+            self.trouble = str(error)
+
+    def add(self, report: pytest.TestReport, said: dict[str, Any]) -> None:
+        """One phase of a test; `said` is what the plugin put on the report."""
+        entry = msgspec.convert(said["entry"], Entry)
+        test = self._open.setdefault(report.nodeid, _Open())
+        test.seconds += report.duration
+        test.replies += entry.replies
+        test.verdicts += entry.verdicts
+        outcome = outcome_of(report)
+        if outcome is not None and (test.outcome == "passed" or outcome == "error"):
+            test.outcome, test.reason = outcome, reason_of(report)
+        if report.when == "teardown":
+            del self._open[report.nodeid]
+            line = TestLine(
+                nodeid=report.nodeid,
+                test=said["test"],
+                model=said["model"],
+                outcome=test.outcome,
+                reason=test.reason,
+                seconds=round(test.seconds, 4),
+                replies=test.replies,
+                verdicts=test.verdicts,
+            )
+            self.lines.append(line)
+            self._write(line)
+
+    def end(self, exit_status: int) -> None:
+        """The session is over."""
+        if self._writer is not None:
+            try:
+                self._writer.end(exit_status)
+            except OSError as error:
+                self._give_up(error)
+            self._writer = None
+
+    def _write(self, line: TestLine | EndLine) -> None:
+        if self._writer is not None:
+            try:
+                self._writer.write(line)
+            except OSError as error:
+                self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        # The tests are worth more than their record.
+        self._writer = None
+        self.trouble = str(error)

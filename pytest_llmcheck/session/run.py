@@ -1,0 +1,97 @@
+"""One test run, as seen from one process of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_llmcheck.errors import ConfigError, did_you_mean
+from pytest_llmcheck.models import context_of
+from pytest_llmcheck.session.llm import LLM
+from pytest_llmcheck.session.pool import Pool
+from pytest_llmcheck.session.settings import MarkSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pytest_llmcheck.config import Config
+    from pytest_llmcheck.models import ModelSpec, Progress, ResolvedModel
+    from pytest_llmcheck.session.recorder import Recorder
+    from pytest_llmcheck.verdict import Check
+
+
+class Run:
+    """Which models are active, their engines, and what the running test asks.
+
+    Args:
+        config: the project's settings.
+        active: the models that tests run on, the reference first.
+        health: checks that are part of every `expect`.
+        folder: where the workers of an xdist run meet; None without xdist.
+        progress: shown while hashing, quantising and loading.
+        recorder: hears all replies and verdicts.
+        settings: gives what the marks say at the moment of a call.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        active: tuple[ModelSpec, ...],
+        *,
+        health: tuple[Check, ...],
+        recorder: Recorder,
+        settings: Callable[[], MarkSettings] = MarkSettings,
+        folder: Path | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.config = config
+        self.active = active
+        self.health = health
+        self.recorder = recorder
+        self._settings = settings
+        self.pool = Pool(folder, progress)
+        self._llms: dict[str, LLM] = {}
+
+    @property
+    def settings(self) -> MarkSettings:
+        """What the marks of the running test, or of the fixture's module, say."""
+        return self._settings()
+
+    def llm(self, name: str) -> LLM:
+        """The handle of a declared or active model.
+
+        Raises:
+            ConfigError: no such model.
+            ModelError: its file cannot be found, read or made.
+        """
+        found = self._llms.get(name)
+        if found is None:
+            known = {**self.config.models, **{spec.name: spec for spec in self.active}}
+            if name not in known:
+                raise ConfigError(f"no model is called {name!r}: {did_you_mean(name, known)}")
+            found = self._llms[name] = LLM(self, self.pool.resolve(known[name]))
+        return found
+
+    def n_ctx(self, model: ResolvedModel) -> int:
+        """Context of one conversation under the present settings, in tokens."""
+        return self.settings.n_ctx or context_of(model.header, model.spec)
+
+    def close(self) -> None:
+        """Let go of all engines."""
+        self.pool.close()
+
+
+class LLMs:
+    """`llms["name"]`: any declared model, for tests that need two at once."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __getitem__(self, name: str) -> LLM:
+        return self._run.llm(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._run.config.models)
+
+    def __len__(self) -> int:
+        return len(self._run.config.models)

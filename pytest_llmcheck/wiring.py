@@ -1,0 +1,314 @@
+"""Joins the rooms for one pytest process: what the hooks in `plugin` call.
+
+Everything is made when a test first needs it.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_llmcheck.session.naming import without_model
+from pytest_llmcheck.session.recorder import Recorder, to_builtins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_llmcheck.config import Config
+    from pytest_llmcheck.models import ModelSpec, Progress
+    from pytest_llmcheck.reports.run import RunReport
+    from pytest_llmcheck.session.run import Run
+    from pytest_llmcheck.session.settings import MarkSettings
+    from pytest_llmcheck.snapshots import LlmSnapshot
+    from pytest_llmcheck.verdict import Verdict
+
+MARK = "llm"
+XDIST_WORKER = "workerinput"
+PARAMETER = "_llm_model"
+NEEDS_MODEL = "_llmcheck_run"
+UNDECIDED = pytest.StashKey[list["Verdict"]]()
+SNAPSHOTS = pytest.StashKey[list["LlmSnapshot"]]()
+
+
+class State:
+    """What one process of a run knows. Cheap to make; pytest makes one for every run of any project."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._pytest = config
+        self._nodes: list[pytest.Item | pytest.Collector] = []
+        self._run: Run | None = None
+        self._wrong: Exception | None = None
+        self._report: RunReport | None = None
+        self._shared: str | None = None
+        self.recorder = Recorder()
+
+    # -- which models ---------------------------------------------------------------------------
+
+    @cached_property
+    def config(self) -> Config:
+        """The project's settings.
+
+        Raises:
+            ConfigError: they are wrong.
+        """
+        from pytest_llmcheck.config import load_config
+
+        return load_config(self._pytest.rootpath)
+
+    @cached_property
+    def active(self) -> tuple[ModelSpec, ...]:
+        """The models that tests run on, the reference first.
+
+        Raises:
+            ConfigError: an unknown name, or baselines are to be written without the reference.
+        """
+        from pytest_llmcheck.errors import ConfigError
+
+        config = self.config
+        active = config.select(self._pytest.getoption("--llm-model"))
+        if self._updating and config.reference not in [spec.name for spec in active]:
+            raise ConfigError(
+                f"--llm-update lets the reference write the baselines, and {config.reference!r} is not active: "
+                f"add --llm-model {config.reference}"
+            )
+        return active
+
+    @property
+    def run(self) -> Run:
+        """The run in this process.
+
+        Raises:
+            LlmcheckError: the configuration is wrong.
+        """
+        if self._run is None:
+            from pytest_llmcheck.checks import HEALTH
+            from pytest_llmcheck.session.pool import shared_folder
+            from pytest_llmcheck.session.run import Run
+
+            worker = getattr(self._pytest, XDIST_WORKER, None)
+            self._run = Run(
+                self.config,
+                self.active,
+                health=HEALTH,
+                folder=None if worker is None else shared_folder(worker["testrunuid"]),
+                progress=self._progress(),
+                recorder=self.recorder,
+                settings=self._settings,
+            )
+        return self._run
+
+    def names_for(self, item: pytest.Item) -> list[str] | None:
+        """Names of the models to multiply a test by; None where it is to run once, without brackets."""
+        from pytest_llmcheck.errors import LlmcheckError
+
+        if self._pytest.getoption("--llm-off"):
+            return None
+        try:
+            active = [spec.name for spec in self.active]
+        except LlmcheckError as error:
+            self._wrong = error
+            return None
+        if len(active) < 2:
+            return None
+        try:
+            wanted = self._merge(item).models
+        except LlmcheckError:
+            return active  # said when the test is set up
+        return [name for name in active if wanted is None or name in wanted]
+
+    def raise_if_wrong(self) -> None:
+        """Stop the run where the configuration is wrong and tests need it.
+
+        Raises:
+            pytest.UsageError: one message, once.
+        """
+        if self._wrong is not None:
+            raise pytest.UsageError(str(self._wrong))
+
+    def header(self) -> list[str]:
+        """Lines for the head of the run; empty in a project that declares nothing."""
+        from pytest_llmcheck.reports.header import declares, describe
+
+        if not declares(self._pytest.rootpath) and not self._pytest.getoption("--llm-model"):
+            return []
+        from pytest_llmcheck.errors import LlmcheckError
+
+        if self._pytest.getoption("--llm-off"):
+            return ["llmcheck: off"]
+        try:
+            return describe(self.config, self.active)
+        except LlmcheckError as error:
+            # With workers, only this process can say it once; alone, it is said if a test needs a model.
+            if self._pytest.getoption("dist", "no") != "no" or self._pytest.getoption("--llm-model"):
+                raise pytest.UsageError(str(error)) from None
+            return [f"llmcheck: {error}"]
+
+    # -- the running test -----------------------------------------------------------------------
+
+    @contextmanager
+    def at(self, node: Any) -> Iterator[None]:
+        """While this test, or this fixture of that module or session, is running."""
+        self._nodes.append(node)
+        try:
+            yield
+        finally:
+            self._nodes.pop()
+
+    def check_before(self, item: pytest.Item) -> None:
+        """Before a test that needs a model: its mark is right, and it is meant for this model."""
+        with self.failing_plainly():
+            wanted = self._merge(item).models
+            run = None if wanted is None else self.run
+        if wanted is None or run is None:
+            return
+        from pytest_llmcheck.errors import ConfigError, did_you_mean
+
+        known = {*self.config.models, *(spec.name for spec in run.active)}
+        with self.failing_plainly():
+            if unknown := [name for name in wanted if name not in known]:
+                hint = did_you_mean(unknown[0], known)
+                raise ConfigError(f"@pytest.mark.llm(models=...) of {item.nodeid}: no model {unknown[0]!r}: {hint}")
+        model = self.model_of(item)
+        if model is not None and model not in wanted:
+            pytest.skip(f"for models {', '.join(wanted)}; active is {model}")
+
+    def model_of(self, item: pytest.Item) -> str | None:
+        """The model that a test runs on; None if it is not run for each model."""
+        chosen = getattr(item, "callspec", None)
+        if chosen is not None and PARAMETER in chosen.params:
+            return str(chosen.params[PARAMETER])
+        if PARAMETER in getattr(item, "fixturenames", ()) and len(self.active) == 1:
+            return self.active[0].name
+        return None
+
+    def _settings(self) -> MarkSettings:
+        """What the marks say at this moment."""
+        from pytest_llmcheck.session.settings import MarkSettings
+
+        return self._merge(self._nodes[-1]) if self._nodes else MarkSettings()
+
+    def _merge(self, node: pytest.Item | pytest.Collector) -> MarkSettings:
+        from pytest_llmcheck.session.settings import merge
+
+        marks = [(mark.args, mark.kwargs) for mark in node.iter_markers(MARK)]
+        return merge(marks, node.nodeid)
+
+    @contextmanager
+    def failing_plainly(self) -> Iterator[None]:
+        """What a user can mend fails the test with its message alone."""
+        __tracebackhide__ = True
+        from pytest_llmcheck.errors import LlmcheckError
+
+        try:
+            yield
+        except LlmcheckError as error:
+            pytest.fail(str(error), pytrace=False)
+
+    def snapshot(self, item: pytest.Item) -> LlmSnapshot:
+        """For the fixture `llm_snapshot`."""
+        from pytest_llmcheck.snapshots import LlmSnapshot, Mode
+
+        with self.failing_plainly():
+            made = LlmSnapshot(
+                item=item,
+                test_name=self._test_name(item),
+                mode=Mode.UPDATE if self._updating else Mode.COMPARE,
+                reference=self.config.reference,
+                heard=self.recorder.judged,
+            )
+        item.stash.setdefault(SNAPSHOTS, []).append(made)
+        return made
+
+    def explain(self, op: str, left: object, right: object) -> list[str] | None:
+        """Lines for an assertion that compared with a baseline."""
+        import sys
+
+        # If nobody has used a snapshot, neither side is one.
+        room = sys.modules.get("pytest_llmcheck.snapshots.snapshot")
+        if room is None or op not in ("==", "!="):
+            return None
+        for side in (left, right):
+            if isinstance(side, room.LlmSnapshot):
+                return list(side.explain())
+        return None
+
+    # -- reports --------------------------------------------------------------------------------
+
+    def complete(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Add to a report what was asked and judged; an undecided test is never reported as passed."""
+        needs_model = NEEDS_MODEL in getattr(item, "fixturenames", ())
+        if not needs_model and not self.recorder.anything and UNDECIDED not in item.stash:
+            return
+        from pytest_llmcheck.reports.outcomes import decide
+
+        model = None if self._wrong else self.model_of(item)
+        entry, undecided = self.recorder.take()
+        open_questions = item.stash.setdefault(UNDECIDED, [])
+        open_questions.extend(undecided)
+        if report.when == "call":
+            for snapshot in item.stash.get(SNAPSHOTS, []):
+                if report.failed and (details := snapshot.details()):
+                    report.sections.append(("llmcheck snapshot", details))
+            decide(report, item, open_questions, strict=self._pytest.getoption("--llm-strict"))
+        report.llmcheck = {  # type: ignore[attr-defined]  # extra attributes travel from xdist workers
+            "model": model,
+            "test": without_model(item.nodeid, model),
+            "entry": to_builtins(entry),
+        }
+
+    def hear(self, report: pytest.TestReport) -> None:
+        """A phase of a test has ended, here or in a worker."""
+        said = getattr(report, "llmcheck", None)
+        if said is None or hasattr(self._pytest, XDIST_WORKER):
+            return
+        if self._report is None:
+            from pytest_llmcheck.reports.run import RunReport
+
+            self._report = RunReport(self._pytest.rootpath, self.config, self.active)
+        self._report.add(report, said)
+
+    def summarise(self, terminal: pytest.TerminalReporter) -> None:
+        """The table at the end."""
+        if self._report is not None:
+            from pytest_llmcheck.reports.terminal import summarise
+
+            summarise(terminal, self._report)
+
+    def finish(self, exit_status: int) -> None:
+        """The session is over."""
+        if self._report is not None:
+            self._report.end(exit_status)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of everything; may be called twice."""
+        if self._run is not None:
+            self._run.close()
+        if self._shared is not None:
+            from pytest_llmcheck.session.pool import remove_shared_folder
+
+            remove_shared_folder(self._shared)
+            self._shared = None
+
+    def workers_meet_at(self, run: str) -> None:
+        """This process controls workers, which share a folder under this name."""
+        self._shared = run
+
+    @property
+    def _updating(self) -> bool:
+        return bool(self._pytest.getoption("--llm-update"))
+
+    def _progress(self) -> Progress | None:
+        from pytest_llmcheck.reports.progress import TerminalProgress
+
+        terminal = self._pytest.pluginmanager.get_plugin("terminalreporter")
+        capture = self._pytest.pluginmanager.get_plugin("capturemanager")
+        return None if terminal is None else TerminalProgress(terminal, capture)
+
+    def _test_name(self, item: pytest.Item) -> str:
+        """The test within its module, without the model: equal for all models."""
+        name = without_model(item.nodeid, self.model_of(item))
+        return name.partition("::")[2].replace("::", ".")
