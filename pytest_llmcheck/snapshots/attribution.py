@@ -1,0 +1,184 @@
+"""Attribution: which part of what made two replies differs, said in one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Facts = Mapping[str, str]
+
+MODEL = ("weights", "adapters", "template", "settings")
+"""Facts that make two replies come from the same model when they are equal."""
+
+ASKED = ("sampling", "seed", "max_tokens", "prompt", "numerics")
+"""Facts that differ from test to test, or from machine to machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Why a reply differs from the baseline.
+
+    Attributes:
+        differing: the facts that differ and stand on their own.
+        sentence: the cause, or that it is not separated and the run that would separate it.
+    """
+
+    differing: tuple[str, ...]
+    sentence: str
+
+    @property
+    def cause(self) -> str | None:
+        """The one fact that differs; None if none or several do."""
+        return self.differing[0] if len(self.differing) == 1 else None
+
+
+def attribute(expected: Facts, received: Facts) -> Attribution:
+    """Compare the facts of a baseline with those of a reply.
+
+    A prompt that differs under a differing template is taken as its consequence.
+
+    Args:
+        expected: `Baseline.facts` of the recorded reply.
+        received: `Baseline.facts` of the reply on trial.
+    """
+    differing = differences(expected, received)
+    if not differing:
+        return Attribution(
+            (),
+            "nothing that we fingerprint differs: model, prompt, sampling and numerics are equal"
+            + _unstable(received),
+        )
+    if len(differing) == 1:
+        return Attribution(differing, f"cause: {_CAUSES[differing[0]](expected, received)}")
+    return Attribution(
+        differing,
+        f"not separated: {listed(differing)} differ; {_separating_run(differing, expected, received)}",
+    )
+
+
+def differences(expected: Facts, received: Facts) -> tuple[str, ...]:
+    """The names of the facts that differ and are not the consequence of another."""
+    differing = [key for key in MODEL + ASKED if expected.get(key, "") != received.get(key, "")]
+    if "template" in differing and "prompt" in differing:
+        differing.remove("prompt")
+    if "sampling" in differing and "seed" in differing:
+        differing.remove("seed")
+    return tuple(differing)
+
+
+def _weights(expected: Facts, received: Facts) -> str:
+    if expected.get("model") == received.get("model"):
+        former, now = (f"{f.get('quant', '?')} {_hash(f, 'weights')}" for f in (expected, received))
+        return f"the file of model {received.get('model')!r} changed ({former} -> {now})"
+    former, now = (
+        f"{f.get('model', '?')} {f.get('quant', '?')} {_hash(f, 'weights')}" for f in (expected, received)
+    )
+    return f"the weights changed ({former} -> {now})"
+
+
+def _adapters(expected: Facts, received: Facts) -> str:
+    former, now = (
+        ", ".join(a[:24] for a in f.get("adapters", "none").split(", ")) for f in (expected, received)
+    )
+    return f"the LoRA adapters changed ({former} -> {now})"
+
+
+def _template(expected: Facts, received: Facts) -> str:
+    return f"the chat template changed ({_hash(expected, 'template')} -> {_hash(received, 'template')})"
+
+
+def _settings(expected: Facts, received: Facts) -> str:
+    return f"the settings changed ({_parts('settings', ', ', expected, received)})"
+
+
+def _sampling(expected: Facts, received: Facts) -> str:
+    return f"the sampling changed ({expected.get('sampling', '?')} -> {received.get('sampling', '?')})"
+
+
+def _seed(expected: Facts, received: Facts) -> str:
+    return f"the seed changed ({expected.get('seed', '?')} -> {received.get('seed', '?')})"
+
+
+def _max_tokens(expected: Facts, received: Facts) -> str:
+    return f"max_tokens changed ({expected.get('max_tokens', '?')} -> {received.get('max_tokens', '?')})"
+
+
+def _prompt(expected: Facts, received: Facts) -> str:
+    return (
+        f"the prompt changed ({_hash(expected, 'prompt')} -> {_hash(received, 'prompt')}) under an equal "
+        f"template: the test's own messages, or the system prompt"
+    )
+
+
+def _numerics(expected: Facts, received: Facts) -> str:
+    parts = _parts("numerics_parts", "; ", expected, received)
+    former, now = expected.get("build", "?"), received.get("build", "?")
+    build = f"; {former} -> {now}" if former != now else ""
+    return f"the numerics changed ({parts}{build})"
+
+
+_CAUSES: dict[str, Callable[[Facts, Facts], str]] = {
+    "weights": _weights,
+    "adapters": _adapters,
+    "template": _template,
+    "settings": _settings,
+    "sampling": _sampling,
+    "seed": _seed,
+    "max_tokens": _max_tokens,
+    "prompt": _prompt,
+    "numerics": _numerics,
+}
+
+
+def _separating_run(differing: tuple[str, ...], expected: Facts, received: Facts) -> str:
+    """The run in which fewer facts differ, so that its outcome says more."""
+    former, now = expected.get("model", "?"), received.get("model", "?")
+    of_model = [key for key in differing if key in MODEL]
+    others = [key for key in differing if key not in MODEL]
+    if of_model and others:
+        if former != now:
+            return f"run with --llm-model {former}, where only {listed(others)} should differ"
+        return f"run the former file and settings of {now!r}, where only {listed(others)} should differ"
+    if of_model:
+        keys = {"template": "chat_template", "settings": "settings", "adapters": "adapters"}
+        # Weights cannot be carried over, so they are what stays different; else the last one is.
+        kept = [keys[key] for key in of_model if key in keys][: None if "weights" in of_model else -1]
+        whose = f"of {former!r}" if former != now else "that it had before"
+        return f"give {now!r} the {listed(kept)} {whose} and run again to separate them"
+    if "numerics" in others and len(others) > 1:
+        asked = [key for key in others if key != "numerics"]
+        return f"restore {listed(asked)} in the test and run again to separate them"
+    return "change one at a time in the test to separate them"
+
+
+def _parts(key: str, separator: str, expected: Facts, received: Facts) -> str:
+    """The members of a fact ``a=1; b=2`` that differ; if it has none, the hashes."""
+    former, now = (
+        dict(part.partition("=")[::2] for part in facts.get(key, "").split(separator) if part)
+        for facts in (expected, received)
+    )
+    changed = [
+        f"{name} {former.get(name, 'unset')} -> {now.get(name, 'unset')}"
+        for name in {**former, **now}
+        if former.get(name) != now.get(name)
+    ]
+    return ", ".join(changed) or f"{_hash(expected, 'numerics')} -> {_hash(received, 'numerics')}"
+
+
+def _hash(facts: Facts, key: str) -> str:
+    return facts.get(key, "?")[:6]
+
+
+def listed(names: list[str] | tuple[str, ...]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _unstable(facts: Facts) -> str:
+    if "stable=no" in facts.get("numerics_parts", "").split("; "):
+        return ", but this engine cannot keep replies independent of their company"
+    return ""
