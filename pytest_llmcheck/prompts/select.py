@@ -1,0 +1,61 @@
+"""Which of a model's chat templates is used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_llmcheck.errors import PromptError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def choose_template(
+    header_templates: Mapping[str, str], override: Path | None, *, model: str, tools: bool
+) -> str:
+    """The source of the chat template to render with, chosen as ``transformers`` chooses.
+
+    Args:
+        header_templates: the templates in the GGUF by name; the plain ``tokenizer.chat_template`` is
+            ``default``, and ``tokenizer.chat_template.NAME`` is ``NAME``.
+        override: a jinja file that replaces all of them (``chat_template`` in the configuration).
+        model: the model's name, for messages.
+        tools: whether tools are offered; then ``tool_use`` is preferred.
+
+    Raises:
+        PromptError: there is none, none that fits, or the override cannot be read.
+    """
+    if override is not None:
+        return _read(override, model)
+    remedy = f'chat_template = "file.jinja" in [tool.llmcheck.models.{model}]'
+    if not header_templates:
+        message = (
+            f"model {model!r} has no chat template in its file, as is usual for a base model: "
+            f"use an instruct model, or set {remedy}"
+        )
+        raise PromptError(message)
+    if tools and "tool_use" in header_templates:
+        return header_templates["tool_use"]
+    if "default" not in header_templates:
+        names = ", ".join(sorted(header_templates))
+        message = f"model {model!r} has no default chat template, only: {names}; set {remedy}"
+        raise PromptError(message)
+    return header_templates["default"]
+
+
+def _read(file: Path, model: str) -> str:
+    setting = f"chat_template of model {model!r}: {file}"
+    try:
+        # A byte order mark would become the first character of every prompt.
+        source = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        message = f"{setting}: cannot be read: {error.strerror}; the path is relative to the declaring file"
+        raise PromptError(message) from None
+    except UnicodeDecodeError as error:
+        message = f"{setting}: not UTF-8 (byte {error.start})"
+        raise PromptError(message) from None
+    if not source.strip():
+        message = f"{setting}: the file is empty, so every prompt would be"
+        raise PromptError(message)
+    return source
