@@ -90,7 +90,7 @@ def _header(
         raise ModelError('declares both "gguf" and "from", or neither; declare exactly one of them')
     if spec.quant is not None:
         raise ModelError(
-        origin: the file that holds the reference: paths start at its folder, else at the current one.
+            f'declares quant = "{spec.quant}" for a file that is there as it is; declare the file as a model of '
             f'its own and make this one "from" it'
         )
     return read_gguf(locate(spec.gguf, spec.origin))
