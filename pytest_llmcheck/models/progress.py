@@ -8,7 +8,7 @@ from typing import Protocol
 class Progress(Protocol):
     """Called now and then during work that may take long."""
 
-    def __call__(self, stage: str, fraction: float) -> None:
+    def __call__(self, stage: str, fraction: float, /) -> None:
         """Report that `stage` (``hashing q4.gguf``) is done to `fraction`, between 0 and 1."""
 
 

@@ -81,8 +81,8 @@ def refuse_second_quantisation(source: GGUFHeader, quant: str) -> None:
         raise ModelError(
             f"{source.path} is quantised already ({source.quant}), and quantising it again as {quant} "
             f"would add the second error to the first. Declare the original weights (F16 or BF16) and make "
-            f'"{quant}" "from" them; or, if the added error is what you want, declare a model "from" this one with '
-            f'quant = "F16" (it is only unpacked), and make "{quant}" from that'
+            f'"{quant}" "from" them; or, if the added error is what you want, declare a model "from" this '
+            f'one with quant = "F16" (it is only unpacked), and make "{quant}" from that'
         )
 
 

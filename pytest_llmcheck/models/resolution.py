@@ -90,8 +90,8 @@ def _header(
         raise ModelError('declares both "gguf" and "from", or neither; declare exactly one of them')
     if spec.quant is not None:
         raise ModelError(
-            f'declares quant = "{spec.quant}" for a file that is there as it is; declare the file as a model of '
-            f'its own and make this one "from" it'
+            f'declares quant = "{spec.quant}" for a file that is there as it is; declare the file as a '
+            f'model of its own and make this one "from" it'
         )
     return read_gguf(locate(spec.gguf, spec.origin))
 
