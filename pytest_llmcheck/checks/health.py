@@ -1,0 +1,61 @@
+"""Whether a reply is whole. These checks run on every reply; see `pytest_llmcheck.checks.HEALTH`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_llmcheck.verdict import Status, Verdict
+
+if TYPE_CHECKING:
+    from pytest_llmcheck.verdict import Check, Judged
+
+_CUT = {
+    "length": (
+        "it was cut at max_tokens",
+        "raise max_tokens (in the call, the llm mark or [tool.llmcheck]), or ask for a shorter reply",
+    ),
+    "context": (
+        "the context was full",
+        "raise n_ctx (in the llm mark or [tool.llmcheck.models.NAME]), or shorten the prompt",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """See `finished`."""
+
+    @property
+    def name(self) -> str:
+        """The name for ``without=``."""
+        return "finished"
+
+    def __repr__(self) -> str:
+        return "finished()"
+
+    def __call__(self, reply: Judged) -> Verdict:
+        """Judge by the finish reason alone."""
+        if (cut := cut_off(reply)) is None:
+            return Verdict(Status.PASSED, repr(self), "the model ended its reply", score=1.0)
+        reason = f"expected the model to end its reply, but {cut}"
+        return Verdict(
+            Status.FAILED, repr(self), reason, score=0.0, evidence={"finish_reason": reply.finish_reason}
+        )
+
+
+def finished() -> Check:
+    """The model ended the reply by itself: not cut at ``max_tokens``, nor by a full context.
+
+    It runs on every reply; ``reply.expect(..., without=["finished"])`` accepts a reply that was cut.
+    """
+    return Finished()
+
+
+def cut_off(reply: Judged) -> str | None:
+    """How a reply was cut off and which bound to raise; None for one that ended by itself."""
+    if reply.finish_reason == "stop":
+        return None
+    unknown = (f"it ended with {reply.finish_reason!r}", "look into the engine's log")
+    what, remedy = _CUT.get(reply.finish_reason, unknown)
+    return f"{what}: {remedy}"

@@ -1,0 +1,78 @@
+"""Every ``$ref`` of a schema is followed once, before any reply is judged.
+
+jsonschema follows a reference only when a value leads it there: a misspelt one would raise, or not, depending
+on what the model said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from jsonschema import SchemaError
+from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012, specification_with
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+    from referencing import Registry, Resource, Specification
+    from referencing._core import Resolver
+
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+
+
+def check_references(schema: Any, cls: type[Validator]) -> tuple[Registry[Any], tuple[str, ...]]:
+    """Follow all references of a valid schema.
+
+    Returns:
+        A registry that holds the drafts' own schemas and fetches nothing, and the formats that the
+        draft's format checker does not know, sorted.
+
+    Raises:
+        ValueError: a reference leads nowhere, or to what is no schema.
+    """
+    dialect = schema.get("$schema") if isinstance(schema, dict) else None
+    specification = DRAFT202012 if dialect is None else specification_with(dialect)
+    resource = specification.create_resource(schema)
+    walk = _Walk(cls, specification)
+    walk.visit(resource, REGISTRY.resolver_with_root(resource))
+    return REGISTRY, tuple(sorted(walk.formats - set(cls.FORMAT_CHECKER.checkers)))
+
+
+class _Walk:
+    def __init__(self, cls: type[Validator], specification: Specification[Any]) -> None:
+        self.cls = cls
+        self.specification = specification
+        self.formats: set[str] = set()
+        self.seen: set[int] = set()
+
+    def visit(self, resource: Resource[Any], resolver: Resolver[Any]) -> None:
+        contents = resource.contents
+        if not isinstance(contents, Mapping) or id(contents) in self.seen:
+            return
+        self.seen.add(id(contents))
+        if isinstance(contents.get("format"), str):
+            self.formats.add(contents["format"])
+        for keyword in _REFERENCES:
+            if isinstance(contents.get(keyword), str):
+                self.follow(contents[keyword], resolver)
+        for inner in resource.subresources():
+            self.visit(inner, resolver.in_subresource(inner))
+
+    def follow(self, reference: str, resolver: Resolver[Any]) -> None:
+        try:
+            target = resolver.lookup(reference)
+        except Unresolvable:
+            message = (
+                f"matches_schema: the reference {reference!r} leads nowhere: references are looked up in the "
+                "schema itself and never fetched; put what it means under $defs"
+            )
+            raise ValueError(message) from None
+        try:
+            self.cls.check_schema(target.contents)
+        except SchemaError as error:
+            message = f"matches_schema: the reference {reference!r} leads to no schema: {error.message}"
+            raise ValueError(message) from None
+        # A target outside the places where schemas stand is reached by no other way.
+        self.visit(self.specification.create_resource(target.contents), target.resolver)

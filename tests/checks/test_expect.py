@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from pytest_llmcheck.checks import HEALTH, contains, finished, matches_schema
+from pytest_llmcheck.engines.reply import Reply
+from pytest_llmcheck.engines.types import Fingerprint, FinishReason, Numerics, Prompt, Sampling, Timings
+from pytest_llmcheck.verdict import CheckFailed, Judged, Status, Verdict
+
+CUT = (
+    "cut at max_tokens: raise max_tokens (in the call, the llm mark or [tool.llmcheck]), "
+    "or ask for a shorter reply"
+)
+
+
+def reply(text: str, finish_reason: FinishReason = "stop") -> Reply:
+    numerics = Numerics(
+        library="l", processor="p", grid=64, width=4, rows="r", cache="f16/f16", flash_attention=True
+    )
+    return Reply(
+        text=text,
+        finish_reason=finish_reason,
+        tokens=(),
+        end=None,
+        prompt=Prompt("Hi", (1,)),
+        timings=Timings(queued=0, prefill=0, ttft=0, decode=0, total=0, prompt_tokens=1, reply_tokens=0),
+        fingerprint=Fingerprint(
+            model="q4",
+            quant="Q4_K_M",
+            build="b",
+            device="cpu",
+            weights="w",
+            template="t",
+            prompt="p",
+            sampling=Sampling(),
+            max_tokens=8,
+            numerics=numerics,
+        ),
+        health=HEALTH,
+    )
+
+
+@dataclass(frozen=True)
+class Undecided:
+    status: Status = Status.INCONCLUSIVE
+    name: str = "undecided"
+
+    def __call__(self, reply: Judged) -> Verdict:
+        return Verdict(self.status, "undecided()", "too little data")
+
+
+class Ear:
+    def __init__(self) -> None:
+        self.calls: list[tuple[Reply, tuple[Verdict, ...]]] = []
+
+    def heard(self, reply: Reply, verdicts: tuple[Verdict, ...]) -> None:
+        self.calls.append((reply, verdicts))
+
+
+def failure(judged: Reply, *checks: object) -> CheckFailed:
+    with pytest.raises(CheckFailed) as caught:
+        judged.expect(*checks)  # type: ignore[arg-type]
+    return caught.value
+
+
+def test_all_pass() -> None:
+    given = reply("a refund")
+    assert given.expect(contains("refund"), contains("a")) is given
+
+
+def test_every_failure_is_reported_at_once() -> None:
+    error = failure(reply('{"a": 1, "b"}'), contains("x", "y"), contains("a"), matches_schema({}))
+    assert str(error) == (
+        "2 of 3 checks failed on q4 (Q4_K_M)\n"
+        "  contains('x', 'y'): expected all 2 texts in the reply; missing: 'x', 'y'\n"
+        "  matches_schema({}): not JSON: Expecting ':' delimiter at line 1, column 13\n"
+        '    {"a": 1, "b"}\n'
+        "                ^\n"
+        '  reply: \'{"a": 1, "b"}\''
+    )
+    assert [verdict.status for verdict in error.verdicts] == [Status.FAILED, Status.PASSED, Status.FAILED]
+
+
+def test_a_reply_that_was_cut_is_named_first() -> None:
+    error = failure(reply('{"a', "length"), matches_schema({}))
+    assert str(error) == (
+        "2 of 2 checks failed on q4 (Q4_K_M)\n"
+        f"  finished(): expected the model to end its reply, but it was {CUT}\n"
+        f"  matches_schema({{}}): cut off, so its JSON was not judged; it was {CUT}\n"
+        "  reply: '{\"a'"
+    )
+
+
+def test_cut_without_any_check() -> None:
+    assert len(failure(reply("a", "context")).verdicts) == 1
+
+
+def test_without() -> None:
+    given = reply("a refund", "length")
+    assert given.expect(contains("refund"), without=["finished"]) is given
+
+
+def test_a_health_check_that_is_asked_for_runs_once() -> None:
+    assert len(failure(reply("a", "length"), finished()).verdicts) == 1
+
+
+def test_unknown_without() -> None:
+    with pytest.raises(ValueError, match=r"without=\['finishd'\]: no such health check; known: finished"):
+        reply("a").expect(without=["finishd"])
+
+
+def test_the_listener_hears_before_the_raise() -> None:
+    ear = Ear()
+    given = reply("a").heard_by(ear, HEALTH)
+    given.expect(contains("a"))
+    error = failure(given, contains("b"))
+    assert [verdicts for _, verdicts in ear.calls] == [(contains("a")(given),), error.verdicts]
+    assert ear.calls[0][0] is given
+
+
+@pytest.mark.parametrize("status", [Status.INCONCLUSIVE, Status.NOT_APPLICABLE])
+def test_undecided_does_not_raise(status: Status) -> None:
+    ear = Ear()
+    reply("a").heard_by(ear, HEALTH).expect(Undecided(status))
+    assert [verdict.status for verdict in ear.calls[0][1]] == [status]
+    assert ear.calls[0][1][0].undecided
+
+
+def test_undecided_beside_a_failure() -> None:
+    error = failure(reply("a"), Undecided(), contains("b"))
+    assert str(error).startswith("1 of 2 checks failed on q4 (Q4_K_M)\n  contains('b'): ")
+
+
+def test_a_long_reply_is_cut_in_the_middle() -> None:
+    shown = str(failure(reply("a" * 5000), contains("b"))).splitlines()[-1]
+    assert shown.startswith("  reply: 'aaa")
+    assert shown.endswith("aaa'")
+    assert " ... " in shown
+    assert len(shown) < 420

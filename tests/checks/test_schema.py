@@ -1,0 +1,344 @@
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from pytest_llmcheck.checks import matches_schema
+from pytest_llmcheck.verdict import Status, Verdict
+
+TICKET: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "priority": {"enum": ["low", "high"]},
+        "tags": {"type": "array", "items": {"type": "object", "properties": {"id": {"type": "integer"}}}},
+        "due": {"type": "string", "format": "date"},
+    },
+    "required": ["priority"],
+    "additionalProperties": False,
+}
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@dataclass(frozen=True)
+class Said:
+    text: str
+    finish_reason: str = "stop"
+
+
+def judge(schema: Any, text: str, finish_reason: str = "stop") -> Verdict:
+    return matches_schema(schema)(Said(text, finish_reason))
+
+
+def reason(schema: Any, text: str) -> str:
+    verdict = judge(schema, text)
+    assert verdict.status is Status.FAILED
+    return verdict.reason
+
+
+def refused(schema: Any) -> str:
+    with pytest.raises(ValueError, match=r"^matches_schema: ") as caught:
+        matches_schema(schema)
+    return str(caught.value).removeprefix("matches_schema: ")
+
+
+class TestLaws:
+    @given(values, st.sampled_from([None, 1]), st.booleans())
+    def test_any_json_value_is_json(self, value: Any, indent: int | None, ascii_only: bool) -> None:
+        text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+        assert judge({}, text).status is Status.PASSED
+        assert judge({"const": value}, text).status is Status.PASSED
+        assert judge(False, text).status is Status.FAILED
+
+    @given(st.text())
+    def test_never_raises_on_a_text(self, text: str) -> None:
+        verdict = judge({}, text)
+        if verdict.status is Status.FAILED:
+            assert verdict.evidence["level"] == "not JSON"
+        else:
+            json.loads(text)
+
+    @given(st.text(), st.sampled_from(sorted(Draft202012Validator.FORMAT_CHECKER.checkers)))
+    def test_never_raises_on_a_format(self, text: str, kind: str) -> None:
+        judge({"format": kind}, json.dumps(text))
+
+
+class TestLevels:
+    def test_passed(self) -> None:
+        assert judge({}, " 1\n") == Verdict(
+            Status.PASSED, "matches_schema({})", "JSON of the schema", score=1.0
+        )
+
+    def test_cut_off_comes_first(self) -> None:
+        verdict = judge(TICKET, '{"priority": "low"}', "length")
+        assert verdict.reason.startswith(
+            "cut off, so its JSON was not judged; it was cut at max_tokens: raise"
+        )
+        assert verdict.evidence == {"level": "cut off", "finish_reason": "length"}
+
+    def test_not_json_comes_before_the_schema(self) -> None:
+        verdict = judge(TICKET, '{"priority": "lo",}')
+        assert verdict.evidence["level"] == "not JSON"
+        assert verdict.evidence["position"] == 18
+
+    def test_wrong_schema(self) -> None:
+        verdict = judge(TICKET, '{"priority": "urgent"}')
+        assert verdict.reason == 'wrong schema: $.priority: expected one of "low", "high", got "urgent"'
+        assert (verdict.status, verdict.score) == (Status.FAILED, 0.0)
+        assert verdict.evidence == {
+            "level": "wrong schema",
+            "errors": [
+                {"path": "$.priority", "problem": 'expected one of "low", "high", got "urgent"'},
+            ],
+        }
+
+
+class TestNotJSON:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("", "not JSON: expected a JSON value, the reply is empty"),
+            (" \n", "not JSON: expected a JSON value, the reply is empty"),
+            (
+                '{"a": 1,\n "b" 2}',
+                "not JSON: Expecting ':' delimiter at line 2, column 6\n \"b\" 2}\n     ^",
+            ),
+            ("Sure!", "not JSON: expected a JSON value at line 1, column 1\nSure!\n^"),
+            ("{} ok", "not JSON: more text after the JSON value at line 1, column 4\n{} ok\n   ^"),
+            ('"\t"', 'not JSON: a control character inside a string at line 1, column 2\n"·"\n ^'),
+            ("\ufeff1", "not JSON: a byte order mark at line 1, column 1\n·1\n^"),
+            (
+                '{"NaN": [NaN]}',
+                'not JSON: NaN, which JSON does not have at line 1, column 10\n{"NaN": [NaN]}\n         ^',
+            ),
+            ("-Infinity", "not JSON: -Infinity, which JSON does not have at line 1, column 1\n-Infinity\n^"),
+            (
+                "[-1e999]",
+                "not JSON: the number -1e999 is beyond what a double can hold at line 1, column 2\n"
+                "[-1e999]\n ^",
+            ),
+            (
+                '{"a": {"b": 1}, "c": {"b": 1, "\\u0062": 2}}',
+                "not JSON: the key 'b' occurs twice in one object at line 1, column 31\n"
+                '{"a": {"b": 1}, "c": {"b": 1, "\\u0062": 2}}\n'
+                "                              ^",
+            ),
+        ],
+    )
+    def test_points_into_the_text(self, text: str, expected: str) -> None:
+        assert reason({}, text) == expected
+
+    def test_a_long_line_is_cut_around_the_place(self) -> None:
+        assert reason({}, f"[{'1, ' * 100}oops{', 1' * 100}]") == (
+            "not JSON: expected a JSON value at line 1, column 302\n"
+            " 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, oops, 1, 1, 1, 1, 1, 1, 1, 1, \n"
+            "                                        ^"
+        )
+
+    def test_limits_of_the_reader(self) -> None:
+        assert reason({}, "[" * 100_000).startswith(
+            "not JSON: nested too deeply to be read at line 1, column 1\n"
+        )
+        assert reason({}, "[1, " + "1" * 5000 + "]").startswith(
+            "not JSON: a number of more than 4300 digits at line 1, column 5\n"
+        )
+
+    def test_json_in_a_fence_is_a_hint_and_not_the_verdict(self) -> None:
+        assert reason({}, 'Here:\n```json\n{"a": 1}\n```\n') == (
+            "not JSON: expected a JSON value at line 1, column 1\nHere:\n^\n"
+            "hint: there is JSON inside a ``` fence; ask in the prompt for JSON without a fence"
+        )
+        assert "hint" not in reason({}, "```python\nprint()\n```")
+
+
+class TestWrongSchema:
+    def test_all_places_sorted_by_path(self) -> None:
+        text = '{"tags": [{"id": 1}, {"id": "x"}], "due": "soon", "extra": null}'
+        assert reason(TICKET, text) == (
+            "wrong schema in 4 places\n"
+            "$: 'priority' is missing\n"
+            "$: Additional properties are not allowed ('extra' was unexpected)\n"
+            '$.due: expected a string of format date, got "soon"\n'
+            '$.tags[1].id: expected integer, got "x"'
+        )
+
+    def test_at_most_five(self) -> None:
+        schema = {"items": {"type": ["integer", "null"]}}
+        verdict = judge(schema, json.dumps([0, *"abcdefghijkl"]))
+        told = verdict.reason.splitlines()
+        assert told[0] == "wrong schema in 12 places"
+        assert told[1:] == [
+            *(f'$[{n}]: expected integer or null, got "{letter}"' for n, letter in enumerate("abcde", 1)),
+            "and 7 more",
+        ]
+        assert len(verdict.evidence["errors"]) == 12
+
+    @pytest.mark.parametrize(
+        ("schema", "text", "expected"),
+        [
+            ({"const": "ä"}, "1", '$: expected "ä", got 1'),
+            ({"pattern": "^a"}, '"b"', "$: expected a match of the pattern '^a', got \"b\""),
+            ({"minimum": 3}, "2", "$: 2 is less than the minimum of 3"),
+            (False, "1", "$: expected nothing here, got 1"),
+            ({"properties": {"a b": {"type": "null"}}}, '{"a b": 1}', '$["a b"]: expected null, got 1'),
+            (
+                {"anyOf": [{"type": "null"}, {"properties": {"k": {"type": "integer"}}}]},
+                '{"k": "v"}',
+                '$: expected one of 2 alternatives (anyOf), got {"k": "v"}; '
+                'nearest: $.k: expected integer, got "v"',
+            ),
+            (
+                {"oneOf": [{"type": "null"}, {"type": "string"}]},
+                "1",
+                "$: expected one of 2 alternatives (oneOf), got 1",
+            ),
+            ({"multipleOf": 0.1}, "1" * 400, "it has a number too large to be compared with it"),
+        ],
+    )
+    def test_wording(self, schema: Any, text: str, expected: str) -> None:
+        assert reason(schema, text) == f"wrong schema: {expected}"
+
+    def test_long_values_are_cut(self) -> None:
+        assert len(reason({"type": "null"}, json.dumps("x" * 10_000))) < 120
+        assert len(reason({"maxItems": 1}, json.dumps(["x" * 10_000] * 2))) < 250
+
+
+class TestSchema:
+    def test_three_ways_to_give_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("ticket.json").write_text(json.dumps(TICKET), encoding="utf-8")
+        ways: list[dict[str, Any] | str | Path] = [
+            TICKET,
+            json.dumps(TICKET),
+            "ticket.json",
+            Path("ticket.json"),
+        ]
+        checks = [matches_schema(way) for way in ways]
+        assert len(set(checks)) == 1
+        assert checks[0] != matches_schema({})
+        assert repr(checks[2]) == repr(checks[3]) == "matches_schema('ticket.json')"
+        assert repr(checks[0]) == (
+            "matches_schema({'type': 'object', 'properties': {'priority': {'enum': ['...)"
+        )
+        assert repr(matches_schema("true")) == "matches_schema('true')"
+        assert checks[0].name == "matches_schema"
+
+    def test_a_later_change_of_the_dict_is_not_seen(self) -> None:
+        schema = {"type": "integer"}
+        check = matches_schema(schema)
+        schema["type"] = "string"
+        assert check(Said("1")).status is Status.PASSED
+
+    def test_draft(self) -> None:
+        # Before 2019-09, keywords beside a $ref are ignored.
+        schema: dict[str, Any] = {"definitions": {"a": {}}, "$ref": "#/definitions/a", "type": "null"}
+        assert judge(schema, "1").status is Status.FAILED
+        schema["$schema"] = "http://json-schema.org/draft-07/schema#"
+        assert judge(schema, "1").status is Status.PASSED
+
+    def test_formats_that_are_not_checked_are_named(self) -> None:
+        schema = {"properties": {"a": {"format": "int32"}, "b": {"format": "date"}}}
+        assert judge(schema, "{}").reason == "JSON of the schema (formats not checked: int32)"
+
+    @pytest.mark.parametrize(
+        ("schema", "expected"),
+        [
+            (
+                {"properties": {"a": {"type": "strng"}}},
+                "the schema is not valid at $.properties.a.type: "
+                "'strng' is not valid under any of the given schemas",
+            ),
+            ({"pattern": "("}, "the schema is not valid at $.pattern: '(' is not a 'regex'"),
+            (
+                {"const": {1, 2}},
+                "the schema is not made of JSON values: Object of type set is not JSON serializable",
+            ),
+            (3, "a schema is an object or a bool, got 3"),
+            ('{"type"', "the schema is not JSON: Expecting ':' delimiter at line 1, column 8"),
+            (
+                {"$schema": "http://example.com/x"},
+                "$schema 'http://example.com/x' is no draft that is known here; "
+                "leave it out for https://json-schema.org/draft/2020-12/schema",
+            ),
+            (
+                {"$ref": "#/title", "title": "x"},
+                "the reference '#/title' leads to no schema: 'x' is not of type 'object', 'boolean'",
+            ),
+        ],
+    )
+    def test_refused(self, schema: Any, expected: str) -> None:
+        assert refused(schema) == expected
+
+    def test_no_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "no.json"
+        assert refused(file) == f"neither JSON text nor a readable file: {file}: No such file or directory"
+        file.write_bytes(b"\xff")
+        assert refused(str(file)) == f"neither JSON text nor a readable file: {file}: not UTF-8"
+        file.write_text("[1", encoding="utf-8")
+        assert refused(file) == f"{file} is not JSON: Expecting ',' delimiter at line 1, column 3"
+
+
+class TestReferences:
+    @pytest.mark.parametrize(
+        "reference", ["#/$defs/no", "https://example.com/x.json", "other.json", "#anchor"]
+    )
+    def test_nothing_is_fetched(self, reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(socket, "socket", None)
+        schema = {"properties": {"a": {"items": {"$ref": reference}}}}
+        assert refused(schema) == (
+            f"the reference {reference!r} leads nowhere: references are looked up in the schema itself and "
+            "never fetched; put what it means under $defs"
+        )
+
+    def test_behind_a_reference(self) -> None:
+        schema = {"x-parts": {"a": {"$ref": "#/x-parts/b"}}, "$ref": "#/x-parts/a"}
+        assert refused(schema).startswith("the reference '#/x-parts/b' leads nowhere")
+
+    def test_recursive_and_by_name(self) -> None:
+        schema = {
+            "$id": "https://example.com/tree",
+            "$defs": {"node": {"$anchor": "node", "items": {"$ref": "#node"}, "type": "array"}},
+            "$ref": "tree#node",
+        }
+        assert judge(schema, "[[], [[]]]").status is Status.PASSED
+        assert reason(schema, "[[], [[1]]]") == "wrong schema: $[1][0][0]: expected array, got 1"
+
+    def test_the_drafts_themselves(self) -> None:
+        schema = {"$ref": "https://json-schema.org/draft/2020-12/schema"}
+        assert judge(schema, '{"type": "string"}').status is Status.PASSED
+        assert judge(schema, '{"type": "strng"}').status is Status.FAILED
+
+    def test_a_key_that_only_looks_like_one(self) -> None:
+        schema = {"properties": {"$ref": {"type": "string"}}, "not": {"enum": [{"$ref": "#/no"}]}}
+        assert judge(schema, '{"$ref": "x"}').status is Status.PASSED
+
+
+def test_threads_share_one_check() -> None:
+    check = matches_schema(TICKET)
+    texts = ['{"priority": "low"}', '{"priority": 1}'] * 100
+    with ThreadPoolExecutor(8) as pool:
+        done = [verdict.status for verdict in pool.map(lambda text: check(Said(text)), texts)]
+    assert done == [Status.PASSED, Status.FAILED] * 100
+
+
+def test_jsonschema_is_imported_when_a_schema_is_given() -> None:
+    code = (
+        "import sys; from pytest_llmcheck.checks import matches_schema; print('jsonschema' in sys.modules);"
+        "matches_schema({}); print('jsonschema' in sys.modules, 'pytest' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\nTrue False\n"
