@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 Quantise = Callable[[Path, Path, str, Progress], None]
 
 _POLL_SECONDS = 0.25
-_OLD_QUANT = re.compile(rf"[-._]({'|'.join(sorted(QUANTS, key=len, reverse=True))})$", re.IGNORECASE)
+#: What a name says of its own type, and the key of a file that was made here.
+_OLD_QUANT = re.compile(
+    rf"[-._]({'|'.join(sorted(QUANTS, key=len, reverse=True))})(-[0-9a-f]{{12}})?$", re.IGNORECASE
+)
 _DISK_FULL = re.compile(r"no space|enospc|disk (is )?full|quota exceeded", re.IGNORECASE)
 
 
