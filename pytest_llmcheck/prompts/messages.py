@@ -7,12 +7,15 @@ from typing import Any, NoReturn
 
 from pytest_llmcheck.errors import PromptError, did_you_mean
 
+Messages = str | Sequence[Mapping[str, Any]]
+"""What a test may give as its prompt: a text, or messages."""
+
 ROLES = ("system", "user", "assistant", "tool")
 KEYS = ("role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content")
 _TEXT_KEYS = ("name", "tool_call_id", "reasoning_content")
 
 
-def normalise(prompt: str | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def normalise(prompt: Messages) -> list[dict[str, Any]]:
     """What a test gave as its prompt, as a list of messages.
 
     Keys whose value is None are dropped, as ``transformers`` does: many templates would print "None".
