@@ -158,6 +158,7 @@ def comparator(asked: Compare) -> Comparator:
         SnapshotError: there is none of this name, or none yet.
         TypeError: it is no comparator.
     """
+    __tracebackhide__ = True
     if isinstance(asked, str):
         if asked in PLANNED:
             raise SnapshotError(f"compare={asked!r} is not built yet; built: {', '.join(sorted(BUILT))}")

@@ -155,6 +155,7 @@ def compare(
     Raises:
         SnapshotError: the file cannot be read or written; it is then as it was.
     """
+    __tracebackhide__ = True
     assertion = SnapshotAssertion(
         session=SnapshotSession(pytest_session=item.session),
         extension_class=BaselineExtension,
@@ -170,6 +171,9 @@ def compare(
             f"{result.snapshot_location} cannot be {verb}: {result.exception}; "
             f"mend the path or its permissions, nothing was changed"
         ) from result.exception
+    if isinstance(result.exception, SnapshotError):
+        # It says all that is needed; the way through syrupy and this room says nothing.
+        raise result.exception.with_traceback(None)
     if result.exception is not None:
         raise result.exception
     return Outcome(

@@ -105,6 +105,7 @@ class LlmSnapshot:
             SnapshotError: there is no such comparator, or none yet.
             ValueError: the name is empty.
         """
+        __tracebackhide__ = True
         if name == "":
             raise ValueError("the name of a snapshot cannot be empty; leave name= out")
         other = copy.copy(self)
@@ -266,6 +267,7 @@ class LlmSnapshot:
 
 
 def _baseline(received: object) -> Baseline:
+    __tracebackhide__ = True
     match received:
         case Reply():
             return Baseline.of_reply(received)
