@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 Quantise = Callable[[Path, Path, str, Progress], None]
 
 _POLL_SECONDS = 0.25
+
+#: The quantiser adds a few keys and aligns anew.
+_HEADER_GROWTH = 4096
 #: What a name says of its own type, and the key of a file that was made here.
 _OLD_QUANT = re.compile(
     rf"[-._]({'|'.join(sorted(QUANTS, key=len, reverse=True))})(-[0-9a-f]{{12}})?$", re.IGNORECASE
@@ -97,13 +100,15 @@ def estimated_bytes(source: GGUFHeader, quant: str) -> int:
     embeddings and output at most Q8_0; vectors as they are; the header once more.
     """
     header = source.size - source.weight_bytes
-    return header + sum(_estimated_tensor(tensor, quant) for tensor in source.tensors)
+    return header + _HEADER_GROWTH + sum(_estimated_tensor(tensor, quant) for tensor in source.tensors)
 
 
 def _estimated_tensor(tensor: TensorInfo, quant: str) -> int:
     if len(tensor.shape) < 2:
         return tensor.n_bytes
     core, others = recipe(quant)
+    if quant == "MXFP4_MOE" and len(tensor.shape) == 2:
+        core = ("Q8_0",)  # only experts, three-dimensional, become MXFP4
     if quant not in UNQUANTISED and tensor.name in ("token_embd.weight", "output.weight"):
         others = (*others, "Q8_0")
         core = others[-1:]

@@ -194,3 +194,10 @@ def header(
     n_tensors = len(tensors) if n_tensors is None else n_tensors
     head = struct.pack("<4sIQQ", b"GGUF", version, n_tensors, n_metadata) + b"".join([*parts, *tensors])
     return head + bytes(-len(head) % alignment) + data
+
+
+def made(folder: Path, content: bytes) -> Path:
+    """A file with this content."""
+    path = folder / "made.gguf"
+    path.write_bytes(content)
+    return path
