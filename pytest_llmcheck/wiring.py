@@ -30,7 +30,7 @@ XDIST_WORKER = "workerinput"
 PARAMETER = "_llm_model"
 NEEDS_MODEL = "_llmcheck_run"
 UNDECIDED = pytest.StashKey[list["Verdict"]]()
-SNAPSHOTS = pytest.StashKey[list["LlmSnapshot"]]()
+SNAPSHOT = pytest.StashKey["LlmSnapshot"]()
 
 
 class State:
@@ -212,14 +212,17 @@ class State:
         from pytest_llmcheck.snapshots import LlmSnapshot, Mode
 
         with self.failing_plainly():
-            made = LlmSnapshot(
-                item=item,
-                test_name=self._test_name(item),
-                mode=Mode.UPDATE if self._updating else Mode.COMPARE,
-                reference=self.config.reference,
-                heard=self.recorder.judged,
-            )
-        item.stash.setdefault(SNAPSHOTS, []).append(made)
+            reference = self.config.reference
+            model = self.model_of(item)
+        made = LlmSnapshot(
+            item=item,
+            test_name=_name_in_module(item, model),
+            mode=Mode.UPDATE if self._updating else Mode.COMPARE,
+            reference=reference,
+            heard=self.recorder.judged,
+            writes=model is None or model == reference,
+        )
+        item.stash[SNAPSHOT] = made
         return made
 
     def explain(self, op: str, left: object, right: object) -> list[str] | None:
@@ -232,7 +235,7 @@ class State:
             return None
         for side in (left, right):
             if isinstance(side, room.LlmSnapshot):
-                return list(side.explain())
+                return list(side.explain()) or None
         return None
 
     # -- reports --------------------------------------------------------------------------------
@@ -249,9 +252,9 @@ class State:
         open_questions = item.stash.setdefault(UNDECIDED, [])
         open_questions.extend(undecided)
         if report.when == "call":
-            for snapshot in item.stash.get(SNAPSHOTS, []):
-                if report.failed and (details := snapshot.details()):
-                    report.sections.append(("llmcheck snapshot", details))
+            snapshot = item.stash.get(SNAPSHOT, None)
+            if snapshot is not None and report.failed and (details := snapshot.details()):
+                report.sections.append(("llmcheck snapshot", details))
             decide(report, item, open_questions, strict=self._pytest.getoption("--llm-strict"))
         report.llmcheck = {  # type: ignore[attr-defined]  # extra attributes travel from xdist workers
             "model": model,
@@ -308,7 +311,8 @@ class State:
         capture = self._pytest.pluginmanager.get_plugin("capturemanager")
         return None if terminal is None else TerminalProgress(terminal, capture)
 
-    def _test_name(self, item: pytest.Item) -> str:
-        """The test within its module, without the model: equal for all models."""
-        name = without_model(item.nodeid, self.model_of(item))
-        return name.partition("::")[2].replace("::", ".")
+
+def _name_in_module(item: pytest.Item, model: str | None) -> str:
+    """Classes, function and parameters without the model: equal for all models."""
+    classes = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
+    return ".".join([*classes, without_model(item.name, model)])

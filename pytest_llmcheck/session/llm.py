@@ -166,7 +166,13 @@ class LLM:
             source = choose_template(
                 header.chat_templates, self.spec.chat_template, model=self.spec.name, tools=tools
             )
-            found = ChatTemplate(source, bos_token=header.bos_token, eos_token=header.eos_token)
+            found = ChatTemplate(
+                source,
+                bos_token=header.bos_token,
+                eos_token=header.eos_token,
+                special_tokens=header.special_tokens,
+                origin=f"the chat template of model {self.spec.name!r}",
+            )
             self._templates[tools] = found
         return found
 

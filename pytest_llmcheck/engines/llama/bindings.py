@@ -27,7 +27,6 @@ FUNCTIONS: dict[str, int] = {
     "llama_log_set": 2,
     "llama_memory_seq_rm": 4,
     "llama_model_default_params": 0,
-    "llama_model_desc": 3,
     "llama_model_free": 1,
     "llama_model_get_vocab": 1,
     "llama_model_has_decoder": 1,

@@ -39,6 +39,13 @@ PATIENCE = 30.0
 
 A = TypeVar("A", bound=protocol.Message)
 
+SPIN_COUNT = "1000"
+"""How long OpenMP's threads spin at a barrier before they sleep; the user's own GOMP_SPINCOUNT has precedence.
+
+By default they spin for about a millisecond: on a machine that is busy with other work two threads then decode
+tenfold slower than one. See docs/performance.md for the figures.
+"""
+
 KINDS: dict[str, type[LlmcheckError]] = {"prompt": PromptError, "model": ModelError}
 
 
@@ -159,7 +166,7 @@ class LlamaEngine:
         silent = time.monotonic() - line.heard
         if silent > self._patience:
             why = f"did not answer for {silent:.0f} s"
-        elif line.busy > limit:
+        elif line.busy > max(limit, self._patience):
             why = f"has been in one call of llama.cpp for {line.busy:.0f} s, beyond the time limit of {limit:g} s"
         else:
             return
@@ -210,6 +217,7 @@ class LlamaEngine:
                 stderr=log,
                 # Ctrl-C in the terminal is for pytest; the host must live to be told.
                 start_new_session=True,
+                env={"GOMP_SPINCOUNT": SPIN_COUNT, **os.environ},
             )
 
 

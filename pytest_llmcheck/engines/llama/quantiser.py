@@ -19,7 +19,7 @@ _TENSOR = re.compile(r"^\[\s*(\d+)/\s*(\d+)\]")
 
 def main() -> None:
     """Quantise as told on the command line."""
-    source, target, quant = sys.argv[1:]
+    source, destination, quant = sys.argv[1:]
 
     def follow(line: str) -> None:
         if found := _TENSOR.match(line):
@@ -32,7 +32,7 @@ def main() -> None:
     params.nthread = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # Only a lossless target gets here from a quantised source: `models.quantise` refuses the others.
     params.allow_requantize = True
-    code = llama.llama_model_quantize(source.encode(), target.encode(), params)
+    code = llama.llama_model_quantize(source.encode(), destination.encode(), params)
     if code != 0:
         say({"error": log.errors() or f"it returned {code} without a reason"})
         sys.exit(1)

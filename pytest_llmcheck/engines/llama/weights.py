@@ -43,6 +43,8 @@ class Model:
             progress(fraction)
             return True
 
+        # ctypes does not keep callbacks alive; llama.cpp would call freed memory.
+        self._log = log
         self._callback = llama.llama_progress_callback(report)
         params.progress_callback = self._callback
         log.errors()

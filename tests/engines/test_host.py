@@ -1,0 +1,317 @@
+"""The model host: lives, answers, dies, and is replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+import psutil
+import pytest
+
+from pytest_llmcheck.engines.llama import protocol
+from pytest_llmcheck.engines.llama.client import LlamaEngine, describe_exit
+from pytest_llmcheck.engines.types import Request, Sampling
+from pytest_llmcheck.errors import EngineError, PromptError
+from tests.support.engines import engine, words
+from tests.support.gguf_files import tiny_llama
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LONG = Request(prompt="hello", max_tokens=8000, sampling=Sampling(temperature=2.0, top_k=0, seed=3))
+
+
+@pytest.fixture
+def small(tiny: Path, short_tmp: Path) -> Iterator[LlamaEngine]:
+    made = engine(tiny, short_tmp)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def slow(smollm: Path, short_tmp: Path) -> Iterator[LlamaEngine]:
+    """A model that takes more than a minute for `LONG`."""
+    made = engine(smollm, short_tmp, n_ctx=8192)
+    yield made
+    made.close()
+
+
+def gone(pid: int, seconds: float = 10.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def after_first_tokens(act: object, made: LlamaEngine) -> threading.Thread:
+    """Run `act(pid)` once the host has been decoding for a moment."""
+
+    def wait_and_act() -> None:
+        time.sleep(0.6)
+        assert made.pid is not None
+        act(made.pid)  # type: ignore[operator]
+
+    thread = threading.Thread(target=wait_and_act)
+    thread.start()
+    return thread
+
+
+def test_answers_with_tokens_alternatives_and_timings(small: LlamaEngine) -> None:
+    done = small.complete(Request(prompt="hello there", max_tokens=7, top_logprobs=3))
+    assert 1 <= len(done.tokens) <= 7
+    assert done.finish_reason == ("stop" if done.end else "length")
+    for token in done.tokens:
+        assert [a.id for a in token.top][0] == token.id
+        assert token.top[0].logprob == token.logprob <= 0
+        assert [a.logprob for a in token.top] == sorted((a.logprob for a in token.top), reverse=True)
+    assert done.timings.prompt_tokens == len(done.prompt_ids) == 11
+    assert 0 < done.timings.prefill <= done.timings.ttft <= done.timings.total
+
+
+def test_says_what_it_is(small: LlamaEngine) -> None:
+    info = small.info
+    assert info.device == "CPU"
+    assert info.build.startswith("llama-cpp-python 0.3.")
+    assert (info.numerics.grid, info.numerics.width, info.numerics.rows) == (64, 4, "2")
+    assert "<|im_end|>" in info.end_of_generation
+
+
+def test_loading_reports_progress(tiny: Path, short_tmp: Path) -> None:
+    seen: list[tuple[str, float]] = []
+    made = engine(tiny, short_tmp, progress=lambda stage, fraction: seen.append((stage, fraction)))
+    assert made.info
+    made.close()
+    assert seen[-1] == ("loading tiny", 1.0)
+
+
+def test_workers_share_a_host_and_it_ends_with_the_last(tiny: Path, short_tmp: Path) -> None:
+    first, second = engine(tiny, short_tmp), engine(tiny, short_tmp)
+    assert first.info == second.info
+    pid = first.pid
+    assert pid is not None
+    assert second.pid == pid
+    first.close()
+    assert second.complete(Request(prompt="x", max_tokens=2)).tokens
+    second.close()
+    assert gone(pid)
+
+
+def test_different_settings_do_not_share(tiny: Path, short_tmp: Path) -> None:
+    first, second = engine(tiny, short_tmp), engine(tiny, short_tmp, n_ctx=512)
+    assert first.info
+    assert second.info
+    assert first.pid != second.pid
+    first.close()
+    second.close()
+
+
+def test_host_is_in_a_session_of_its_own(small: LlamaEngine) -> None:
+    assert small.info
+    assert small.pid is not None
+    assert os.getsid(small.pid) == small.pid != os.getsid(0)
+
+
+def test_requests_of_many_threads_are_all_answered(small: LlamaEngine) -> None:
+    asked = Request(prompt="the same", max_tokens=6)
+    alone = small.complete(asked)
+    answers: list[object] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(small.complete(asked).tokens)) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [alone.tokens] * 8
+
+
+def test_killed_in_the_middle_of_a_reply(slow: LlamaEngine) -> None:
+    first = slow.info and slow.pid
+    thread = after_first_tokens(lambda pid: os.kill(pid, signal.SIGKILL), slow)
+    with pytest.raises(EngineError) as error:
+        slow.complete(LONG)
+    thread.join()
+    message = str(error.value)
+    assert f"(process {first}) was killed by SIGKILL (perhaps out of memory)" in message
+    assert "the next test starts a new one" in message
+    assert "end of its log:" in message
+    assert slow.complete(Request(prompt="again", max_tokens=3)).tokens
+    assert slow.pid != first
+
+
+def test_segfault_is_named(slow: LlamaEngine) -> None:
+    assert slow.info
+    thread = after_first_tokens(lambda pid: os.kill(pid, signal.SIGSEGV), slow)
+    with pytest.raises(EngineError, match="was killed by SIGSEGV"):
+        slow.complete(LONG)
+    thread.join()
+
+
+def test_stopped_host_counts_as_hung(smollm: Path, short_tmp: Path) -> None:
+    made = engine(smollm, short_tmp, patience=3.0, n_ctx=8192)
+    pid = made.info and made.pid
+    assert pid is not None
+    thread = after_first_tokens(lambda pid: os.kill(pid, signal.SIGSTOP), made)
+    with pytest.raises(EngineError, match=r"did not answer for \d+ s and was killed"):
+        made.complete(LONG)
+    thread.join()
+    assert gone(pid)
+    assert made.complete(Request(prompt="again", max_tokens=3)).tokens
+    made.close()
+
+
+def test_time_limit_is_the_hosts_own(slow: LlamaEngine) -> None:
+    pid = slow.info and slow.pid
+    limited = msgspec.structs.replace(LONG, timeout=0.5)
+    with pytest.raises(EngineError, match=r"no reply within the time limit of 0\.5 s .*raise `timeout`"):
+        slow.complete(limited)
+    assert slow.pid == pid
+
+
+def test_interrupted_client_cancels(slow: LlamaEngine) -> None:
+    """Ctrl-C in the test process: the host gives up and serves the next request at once."""
+    assert slow.info
+    timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        slow.complete(LONG)
+    started = time.monotonic()
+    assert slow.complete(Request(prompt="again", max_tokens=2)).tokens
+    assert time.monotonic() - started < 20.0
+
+
+def test_host_ends_when_its_client_is_killed(tiny: Path, short_tmp: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from tests.support.engines import engine\n"
+        f"made = engine(Path({str(tiny)!r}), Path({str(short_tmp)!r})); made.info; print(made.pid, flush=True)\n"
+        "time.sleep(60)"
+    )
+    client = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert client.stdout is not None
+    with client.stdout:
+        pid = int(client.stdout.readline())
+    assert psutil.pid_exists(pid)
+    client.kill()
+    client.wait()
+    assert gone(pid)
+
+
+def test_prompt_that_does_not_fit(small: LlamaEngine) -> None:
+    with pytest.raises(PromptError) as error:
+        small.complete(Request(prompt="x" * 2000))
+    assert str(error.value) == (
+        "model 'tiny': the prompt has 2000 tokens and the context holds 1024, the reply included: shorten the "
+        "messages, or raise n_ctx above 2000 for this model or test"
+    )
+    assert small.complete(Request(prompt="x", max_tokens=1)).tokens
+
+
+def test_empty_prompt(small: LlamaEngine) -> None:
+    with pytest.raises(PromptError, match="the prompt is empty"):
+        small.complete(Request(prompt=""))
+
+
+def test_context_that_fills_up(tiny: Path, short_tmp: Path) -> None:
+    made = engine(tiny, short_tmp, n_ctx=256)
+    flood = Request(prompt="x" * 250, max_tokens=100, sampling=Sampling(temperature=5.0, top_k=0, seed=1))
+    done = made.complete(flood)
+    made.close()
+    assert done.finish_reason in ("context", "stop")
+    assert len(done.tokens) <= 7
+
+
+def test_unknown_architecture_says_so(tmp_path: Path, short_tmp: Path) -> None:
+    path = tiny_llama(tmp_path / "strange.gguf", architecture="strangeformer")
+    made = engine(path, short_tmp)
+    with pytest.raises(EngineError) as error:
+        assert made.info
+    assert "unknown model architecture: 'strangeformer'" in str(error.value)
+    assert "Is the file whole" in str(error.value)
+    made.close()
+
+
+def test_gpu_that_is_not_there(tiny: Path, short_tmp: Path) -> None:
+    made = engine(tiny, short_tmp, device="gpu")
+    with pytest.raises(EngineError, match=r"asks for a GPU, but .*Rebuild it with CMAKE_ARGS"):
+        assert made.info
+    made.close()
+
+
+def test_width_of_one_names_the_threads(tiny: Path, short_tmp: Path) -> None:
+    made = engine(tiny, short_tmp, width=1)
+    assert made.info.numerics.rows == "1, 2 threads"
+    made.close()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        struct.pack(">I", 2**31) + b"x",
+        struct.pack(">I", 3) + b"\xc1\xc1\xc1",
+        struct.pack(">I", 5) + msgspec.msgpack.encode({"a": 1})[:5].ljust(5, b"\0"),
+    ],
+    ids=["too long", "not MessagePack", "not a message"],
+)
+def test_strangers_are_dropped_and_others_served(small: LlamaEngine, short_tmp: Path, frame: bytes) -> None:
+    assert small.info
+    path = next(short_tmp.glob("*.sock"))
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.settimeout(5)
+        stranger.connect(str(path))
+        stranger.sendall(frame)
+        with contextlib.suppress(ConnectionResetError):
+            assert stranger.recv(1) == b""
+    assert small.complete(Request(prompt="x", max_tokens=1)).tokens
+
+
+def test_another_version_is_refused(small: LlamaEngine, short_tmp: Path) -> None:
+    assert small.info
+    with socket.socket(socket.AF_UNIX) as other:
+        other.settimeout(5)
+        other.connect(str(next(short_tmp.glob("*.sock"))))
+        protocol.send(other, protocol.Hello(version=99))
+        body = protocol.receive(other)
+        assert body is not None
+        assert protocol.from_host.decode(body) == protocol.Welcome(protocol.VERSION, small.pid or 0)
+        assert protocol.receive(other) is None
+
+
+def test_stale_socket_is_replaced(tiny: Path, short_tmp: Path) -> None:
+    made = engine(tiny, short_tmp)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(made._base.with_suffix(".sock")))
+    assert made.info
+    made.close()
+
+
+def test_host_that_cannot_start_says_why(
+    tiny: Path, short_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(EngineError, match="the model host cannot start: it ended with exit status 1"):
+        assert engine(tiny, short_tmp).info
+
+
+def test_exit_statuses_in_words() -> None:
+    assert describe_exit(3) == "ended with exit status 3"
+    assert describe_exit(-6) == "was killed by SIGABRT"
+
+
+def test_tokenises_control_tokens(small: LlamaEngine) -> None:
+    assert small.tokenise("<|im_start|>a") == (1, 3 + ord("a"))
+
+
+def test_words_are_about_as_many_tokens(slow: LlamaEngine) -> None:
+    assert abs(len(slow.tokenise(words(150))) - 150) < 15
