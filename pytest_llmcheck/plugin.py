@@ -111,7 +111,9 @@ def pytest_runtest_makereport(
     return report
 
 
-def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
+def pytest_assertrepr_compare(
+    config: pytest.Config, op: str, left: object, right: object
+) -> list[str] | None:
     """Explain a comparison with a baseline."""
     return config.stash[STATE].explain(op, left, right)
 

@@ -170,7 +170,9 @@ class State:
         with self.failing_plainly():
             if unknown := [name for name in wanted if name not in known]:
                 hint = did_you_mean(unknown[0], known)
-                raise ConfigError(f"@pytest.mark.llm(models=...) of {item.nodeid}: no model {unknown[0]!r}: {hint}")
+                raise ConfigError(
+                    f"@pytest.mark.llm(models=...) of {item.nodeid}: no model {unknown[0]!r}: {hint}"
+                )
         model = self.model_of(item)
         if model is not None and model not in wanted:
             pytest.skip(f"for models {', '.join(wanted)}; active is {model}")

@@ -1,0 +1,1 @@
+"""Numbers in, numbers out: divergence, KL divergence, flips, intervals. Still empty."""

@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_llmcheck.engines.types import Fingerprint, FinishReason, Prompt, Timings, Token
 from pytest_llmcheck.verdict import CheckFailed, Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from pytest_llmcheck.engines.types import Fingerprint, FinishReason, Prompt, Timings, Token
     from pytest_llmcheck.verdict import Check
 
 

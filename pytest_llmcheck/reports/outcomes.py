@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from pytest_llmcheck.verdict import Verdict
 
 
-def decide(report: pytest.TestReport, item: pytest.Item, undecided: Sequence[Verdict], *, strict: bool) -> None:
+def decide(
+    report: pytest.TestReport, item: pytest.Item, undecided: Sequence[Verdict], *, strict: bool
+) -> None:
     """Turn a passed report into a skipped one, or under `strict` a failed one, if something is undecided."""
     if not undecided or not report.passed or hasattr(report, "wasxfail"):
         return

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pytest_llmcheck.reports.outcomes import outcome_of, reason_of
-from pytest_llmcheck.session.record import EndLine, Entry, RecordWriter, ReplyRecord, RunLine, TestLine, VerdictRecord
+from pytest_llmcheck.session.record import (
+    EndLine,
+    Entry,
+    RecordWriter,
+    ReplyRecord,
+    RunLine,
+    TestLine,
+    VerdictRecord,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

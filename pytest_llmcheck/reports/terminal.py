@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_llmcheck.verdict import Status
+
 if TYPE_CHECKING:
     import pytest
 
     from pytest_llmcheck.reports.run import RunReport
     from pytest_llmcheck.session.record import TestLine
 
-COLOURS = {"passed": "green", "failed": "red", "error": "red", "skipped": "yellow"}
+COLOURS = {"passed": "green", "FAILED": "red", "ERROR": "red", "undecided": "yellow", "skipped": "yellow"}
 BAD = ("failed", "error")
+UNDECIDED = (Status.INCONCLUSIVE, Status.NOT_APPLICABLE)
 MOST_REASON_LINES = 6
 
 
@@ -24,11 +27,11 @@ def summarise(terminal: pytest.TerminalReporter, report: RunReport) -> None:
         _table(terminal, lines, models)
         terminal.write_line("")
     for name in models:
-        text, colour = conclusion(lines, name, report.reference, models)
-        terminal.write_line(text, **{colour: True})
+        text, colour = conclusion(lines, name, report.reference)
+        terminal.write_line(f"{name}{_made_of(lines, name)}: {text}", **{colour: True})
     if broken := first_break(lines, models, report.reference):
         terminal.write_line("")
-        terminal.write_line(f"{broken.model} on {broken.test}:")
+        terminal.write_line(f"why {broken.model} fails {broken.test}:")
         reason = broken.reason.splitlines()
         for line in reason[:MOST_REASON_LINES]:
             terminal.write_line(f"  {line}")
@@ -40,60 +43,73 @@ def summarise(terminal: pytest.TerminalReporter, report: RunReport) -> None:
         terminal.write_line(f"run record: {report.path}")
 
 
+def shown(line: TestLine) -> str:
+    """A test's outcome as the table has it."""
+    if line.outcome in BAD:
+        return line.outcome.upper()
+    if line.outcome == "skipped" and any(verdict.status in UNDECIDED for verdict in line.verdicts):
+        return "undecided"
+    return line.outcome
+
+
 def _table(terminal: pytest.TerminalReporter, lines: list[TestLine], models: list[str]) -> None:
-    cells = {(line.test, line.model): line.outcome for line in lines}
+    cells = {(line.test, line.model): shown(line) for line in lines}
     tests = list(dict.fromkeys(line.test for line in lines))
-    kinds = {name: quant_of(lines, name) for name in models}
-    heads = [(name, kinds[name] if kinds[name].lower() != name.lower() else "") for name in models]
     width = max(len(test) for test in tests)
-    widths = [max(len("skipped"), *map(len, head)) for head in heads]
-    for row in (0, 1):
-        titles = [head[row].ljust(size) for head, size in zip(heads, widths, strict=True)]
-        if any(title.strip() for title in titles):
-            terminal.write_line("  ".join([" " * width, *titles]).rstrip())
+    widths = [
+        max(len(name), *(len(cell) for (_, model), cell in cells.items() if model == name)) for name in models
+    ]
+    titles = [name.ljust(size) for name, size in zip(models, widths, strict=True)]
+    terminal.write_line("  ".join([" " * width, *titles]).rstrip())
     for test in tests:
         terminal.write(test.ljust(width))
         for name, size in zip(models, widths, strict=True):
-            outcome = cells.get((test, name), "-")
-            shown = outcome.upper() if outcome in BAD else outcome
+            cell = cells.get((test, name), "-")
             terminal.write("  ")
-            terminal.write(shown.ljust(size), **{COLOURS[outcome]: True} if outcome in COLOURS else {})
+            terminal.write(cell.ljust(size), **{COLOURS[cell]: True} if cell in COLOURS else {})
         terminal.write_line("")
 
 
-def quant_of(lines: list[TestLine], model: str) -> str:
-    """The quantisation that the model's replies state; empty if it gave none."""
+def _made_of(lines: list[TestLine], model: str) -> str:
+    """Quantisation and device that the model's replies state, in brackets; empty if it gave none."""
     for line in lines:
         if line.model == model and line.replies:
-            return line.replies[0].fingerprint.quant
+            made = line.replies[0].fingerprint
+            return f" ({made.quant.replace(' (', ', ').removesuffix(')')}, {made.device})"
     return ""
 
 
-def conclusion(lines: list[TestLine], model: str, reference: str, models: list[str]) -> tuple[str, str]:
-    """One line on a model, and its colour."""
-    mine = {line.test: line.outcome for line in lines if line.model == model}
-    bad = [test for test, outcome in mine.items() if outcome in BAD]
-    undecided = [test for test, outcome in mine.items() if outcome == "skipped"]
+def conclusion(lines: list[TestLine], model: str, reference: str) -> tuple[str, str]:
+    """What to say of a model, and its colour.
+
+    A candidate is broken by a test that it fails and the reference passes; where the reference did not run, by
+    any test that it fails. It is safe if it passes all tests.
+    """
+    mine = {line.test: line for line in lines if line.model == model}
+    base = {line.test: line.outcome for line in lines if line.model == reference}
     count = f"{len(mine)} test{'s' if len(mine) != 1 else ''}"
+    bad = [test for test, line in mine.items() if line.outcome in BAD]
+    passed = sum(line.outcome == "passed" for line in mine.values())
     if model == reference:
         if bad:
-            return f"{model}: the reference itself fails {len(bad)} of {count}", "red"
-        return f"{model}: reference, passes {len(mine) - len(undecided)} of {count}", "green"
-    base = {line.test: line.outcome for line in lines if line.model == reference}
-    flips = [test for test in bad if base.get(test) == "passed"]
-    if bad and reference in models:
-        shared = f" ({len(bad) - len(flips)} of them fail on {reference} too)" if len(flips) < len(bad) else ""
-        return f"{model}: BROKEN, fails {len(bad)} of {count}{shared}", "red"
+            return f"the reference itself fails {len(bad)} of {count}", "red"
+        return f"reference, passes {passed} of {count}", "green"
+    shared = [test for test in bad if base.get(test) in BAD]
+    if len(shared) < len(bad):
+        also = f"; {len(shared)} of them fail on {reference} too" if shared else ""
+        return f"BROKEN, fails {len(bad)} of {count}{also}", "red"
     if bad:
-        return f"{model}: BROKEN, fails {len(bad)} of {count}", "red"
-    if undecided:
-        return f"{model}: undecided, {len(undecided)} of {count} could not be judged", "yellow"
-    return f"{model}: safe, passes all {count}", "green"
+        return f"fails {len(bad)} of {count}, as {reference} does: no verdict on the candidate", "red"
+    if passed < len(mine):
+        undecided = sum(shown(line) == "undecided" for line in mine.values())
+        how = f"{undecided} undecided" if undecided else f"{len(mine) - passed} skipped"
+        return f"no test fails, {how} of {count}", "yellow"
+    return f"safe, passes all {count}", "green"
 
 
 def first_break(lines: list[TestLine], models: list[str], reference: str) -> TestLine | None:
-    """One broken test to be told in words: the first that the reference passes, of the first broken candidate."""
+    """One broken test to be told in words: if possible one that the reference passes."""
     good = {line.test for line in lines if line.model == reference and line.outcome == "passed"}
     bad = [line for line in lines if line.outcome in BAD]
-    bad.sort(key=lambda line: (line.test not in good, models.index(line.model or "")))
+    bad.sort(key=lambda line: (line.test not in good, -models.index(line.model or "")))
     return bad[0] if bad else None

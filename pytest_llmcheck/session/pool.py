@@ -81,13 +81,13 @@ class Pool:
                 engine = engine or LlamaEngine(settings, self.folder, progress=self._progress)
                 self._make_room(model, spec)
                 try:
-                    info = engine.info
+                    info = engine.load()
                 except (EngineError, ModelError) as error:
                     engine.close()
                     self._refused[settings] = error
                     raise
             else:
-                info = engine.info
+                info = engine.load()
             # The most recently used is last: room is made from the front.
             self._engines[settings] = engine
             return engine, info

@@ -42,7 +42,9 @@ def merge(marks: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]], where: str
     known = MarkSettings.__struct_fields__
     for args, kwargs in marks:
         if args:
-            raise ConfigError(f"@pytest.mark.llm of {where} takes keywords only ({', '.join(known)}), got {args!r}")
+            raise ConfigError(
+                f"@pytest.mark.llm of {where} takes keywords only ({', '.join(known)}), got {args!r}"
+            )
         for key, value in kwargs.items():
             if key not in known:
                 hint = did_you_mean(key, known)

@@ -37,7 +37,12 @@ def test_layout_agrees_with_the_library() -> None:
     assert shown == {"n_ctx": 512, "n_batch": 2048, "n_ubatch": 512, "n_seq_max": 1}
     assert (context.type_k, context.type_v) == (bindings.GGML_TYPE_F16, bindings.GGML_TYPE_F16)
     assert (context.flash_attn_type, context.n_outputs_max) == (-1, 0)
-    assert (context.kv_unified, context.swa_full, context.no_perf, context.embeddings) == (False, True, True, False)
+    assert (context.kv_unified, context.swa_full, context.no_perf, context.embeddings) == (
+        False,
+        True,
+        True,
+        False,
+    )
     model = llama.llama_model_default_params()
     assert (model.use_extra_bufts, model.vocab_only, model.check_tensors) == (True, False, False)
     quantising = llama.llama_model_quantize_default_params()

@@ -83,7 +83,9 @@ class Company:
         self.short = model.vocabulary.tokenise(words(20, seed=2))
         self.long = model.vocabulary.tokenise(words(700, seed=3))[:600]
 
-    def alone(self, steps: int = 6, threads: int = 2, context: Context | None = None) -> tuple[list[Row], list[int]]:
+    def alone(
+        self, steps: int = 6, threads: int = 2, context: Context | None = None
+    ) -> tuple[list[Row], list[int]]:
         used = context or fresh(self.model, threads)
         rows, forced = [used.prefill(0, self.prompt, go_on).copy()], []
         for _ in range(steps):
@@ -93,7 +95,9 @@ class Company:
             used.close()
         return rows, forced
 
-    def among(self, slot: int, before: dict[int, list[int]], forced: list[int], leaves: int | None) -> list[Row]:
+    def among(
+        self, slot: int, before: dict[int, list[int]], forced: list[int], leaves: int | None
+    ) -> list[Row]:
         context = fresh(self.model)
         current = {s: int(context.prefill(s, tokens, go_on).argmax()) for s, tokens in before.items()}
         rows = [context.prefill(slot, self.prompt, go_on).copy()]
@@ -118,7 +122,7 @@ def test_logits_do_not_depend_on_company(model: Model, length: int) -> None:
     rows, forced = case.alone()
     assert same(rows, case.alone()[0])
     assert same(rows, case.alone(threads=1)[0])
-    three = {slot: case.short for slot in range(3)}
+    three = dict.fromkeys(range(3), case.short)
     assert same(rows, case.among(3, three, forced, leaves=None))
     assert same(rows, case.among(1, {0: case.long}, forced, leaves=None))
     assert same(rows, case.among(1, {0: case.long}, forced, leaves=0))

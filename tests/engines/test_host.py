@@ -46,6 +46,12 @@ def slow(smollm: Path, short_tmp: Path) -> Iterator[LlamaEngine]:
     made.close()
 
 
+def started(made: LlamaEngine) -> int:
+    made.load()
+    assert made.pid is not None
+    return made.pid
+
+
 def gone(pid: int, seconds: float = 10.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -73,7 +79,7 @@ def test_answers_with_tokens_alternatives_and_timings(small: LlamaEngine) -> Non
     assert 1 <= len(done.tokens) <= 7
     assert done.finish_reason == ("stop" if done.end else "length")
     for token in done.tokens:
-        assert [a.id for a in token.top][0] == token.id
+        assert token.top[0].id == token.id
         assert token.top[0].logprob == token.logprob <= 0
         assert [a.logprob for a in token.top] == sorted((a.logprob for a in token.top), reverse=True)
     assert done.timings.prompt_tokens == len(done.prompt_ids) == 11
@@ -81,7 +87,7 @@ def test_answers_with_tokens_alternatives_and_timings(small: LlamaEngine) -> Non
 
 
 def test_says_what_it_is(small: LlamaEngine) -> None:
-    info = small.info
+    info = small.load()
     assert info.device == "CPU"
     assert info.build.startswith("llama-cpp-python 0.3.")
     assert (info.numerics.grid, info.numerics.width, info.numerics.rows) == (64, 4, "2")
@@ -91,14 +97,14 @@ def test_says_what_it_is(small: LlamaEngine) -> None:
 def test_loading_reports_progress(tiny: Path, short_tmp: Path) -> None:
     seen: list[tuple[str, float]] = []
     made = engine(tiny, short_tmp, progress=lambda stage, fraction: seen.append((stage, fraction)))
-    assert made.info
+    made.load()
     made.close()
     assert seen[-1] == ("loading tiny", 1.0)
 
 
 def test_workers_share_a_host_and_it_ends_with_the_last(tiny: Path, short_tmp: Path) -> None:
     first, second = engine(tiny, short_tmp), engine(tiny, short_tmp)
-    assert first.info == second.info
+    assert first.load() == second.load()
     pid = first.pid
     assert pid is not None
     assert second.pid == pid
@@ -110,15 +116,15 @@ def test_workers_share_a_host_and_it_ends_with_the_last(tiny: Path, short_tmp: P
 
 def test_different_settings_do_not_share(tiny: Path, short_tmp: Path) -> None:
     first, second = engine(tiny, short_tmp), engine(tiny, short_tmp, n_ctx=512)
-    assert first.info
-    assert second.info
+    first.load()
+    second.load()
     assert first.pid != second.pid
     first.close()
     second.close()
 
 
 def test_host_is_in_a_session_of_its_own(small: LlamaEngine) -> None:
-    assert small.info
+    small.load()
     assert small.pid is not None
     assert os.getsid(small.pid) == small.pid != os.getsid(0)
 
@@ -138,7 +144,7 @@ def test_requests_of_many_threads_are_all_answered(small: LlamaEngine) -> None:
 
 
 def test_killed_in_the_middle_of_a_reply(slow: LlamaEngine) -> None:
-    first = slow.info and slow.pid
+    first = started(slow)
     thread = after_first_tokens(lambda pid: os.kill(pid, signal.SIGKILL), slow)
     with pytest.raises(EngineError) as error:
         slow.complete(LONG)
@@ -152,7 +158,7 @@ def test_killed_in_the_middle_of_a_reply(slow: LlamaEngine) -> None:
 
 
 def test_segfault_is_named(slow: LlamaEngine) -> None:
-    assert slow.info
+    slow.load()
     thread = after_first_tokens(lambda pid: os.kill(pid, signal.SIGSEGV), slow)
     with pytest.raises(EngineError, match="was killed by SIGSEGV"):
         slow.complete(LONG)
@@ -161,8 +167,7 @@ def test_segfault_is_named(slow: LlamaEngine) -> None:
 
 def test_stopped_host_counts_as_hung(smollm: Path, short_tmp: Path) -> None:
     made = engine(smollm, short_tmp, patience=3.0, n_ctx=8192)
-    pid = made.info and made.pid
-    assert pid is not None
+    pid = started(made)
     thread = after_first_tokens(lambda pid: os.kill(pid, signal.SIGSTOP), made)
     with pytest.raises(EngineError, match=r"did not answer for \d+ s and was killed"):
         made.complete(LONG)
@@ -173,7 +178,7 @@ def test_stopped_host_counts_as_hung(smollm: Path, short_tmp: Path) -> None:
 
 
 def test_time_limit_is_the_hosts_own(slow: LlamaEngine) -> None:
-    pid = slow.info and slow.pid
+    pid = started(slow)
     limited = msgspec.structs.replace(LONG, timeout=0.5)
     with pytest.raises(EngineError, match=r"no reply within the time limit of 0\.5 s .*raise `timeout`"):
         slow.complete(limited)
@@ -182,7 +187,7 @@ def test_time_limit_is_the_hosts_own(slow: LlamaEngine) -> None:
 
 def test_interrupted_client_cancels(slow: LlamaEngine) -> None:
     """Ctrl-C in the test process: the host gives up and serves the next request at once."""
-    assert slow.info
+    slow.load()
     timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
@@ -195,7 +200,8 @@ def test_interrupted_client_cancels(slow: LlamaEngine) -> None:
 def test_host_ends_when_its_client_is_killed(tiny: Path, short_tmp: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from tests.support.engines import engine\n"
-        f"made = engine(Path({str(tiny)!r}), Path({str(short_tmp)!r})); made.info; print(made.pid, flush=True)\n"
+        f"made = engine(Path({str(tiny)!r}), Path({str(short_tmp)!r}))\n"
+        "made.load(); print(made.pid, flush=True)\n"
         "time.sleep(60)"
     )
     client = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
@@ -212,8 +218,8 @@ def test_prompt_that_does_not_fit(small: LlamaEngine) -> None:
     with pytest.raises(PromptError) as error:
         small.complete(Request(prompt="x" * 2000))
     assert str(error.value) == (
-        "model 'tiny': the prompt has 2000 tokens and the context holds 1024, the reply included: shorten the "
-        "messages, or raise n_ctx above 2000 for this model or test"
+        "model 'tiny': the prompt has 2000 tokens and the context holds 1024, the reply included: shorten "
+        "the messages, or raise n_ctx above 2000 for this model or test"
     )
     assert small.complete(Request(prompt="x", max_tokens=1)).tokens
 
@@ -236,7 +242,7 @@ def test_unknown_architecture_says_so(tmp_path: Path, short_tmp: Path) -> None:
     path = tiny_llama(tmp_path / "strange.gguf", architecture="strangeformer")
     made = engine(path, short_tmp)
     with pytest.raises(EngineError) as error:
-        assert made.info
+        made.load()
     assert "unknown model architecture: 'strangeformer'" in str(error.value)
     assert "Is the file whole" in str(error.value)
     made.close()
@@ -245,13 +251,13 @@ def test_unknown_architecture_says_so(tmp_path: Path, short_tmp: Path) -> None:
 def test_gpu_that_is_not_there(tiny: Path, short_tmp: Path) -> None:
     made = engine(tiny, short_tmp, device="gpu")
     with pytest.raises(EngineError, match=r"asks for a GPU, but .*Rebuild it with CMAKE_ARGS"):
-        assert made.info
+        made.load()
     made.close()
 
 
 def test_width_of_one_names_the_threads(tiny: Path, short_tmp: Path) -> None:
     made = engine(tiny, short_tmp, width=1)
-    assert made.info.numerics.rows == "1, 2 threads"
+    assert made.load().numerics.rows == "1, 2 threads"
     made.close()
 
 
@@ -265,7 +271,7 @@ def test_width_of_one_names_the_threads(tiny: Path, short_tmp: Path) -> None:
     ids=["too long", "not MessagePack", "not a message"],
 )
 def test_strangers_are_dropped_and_others_served(small: LlamaEngine, short_tmp: Path, frame: bytes) -> None:
-    assert small.info
+    small.load()
     path = next(short_tmp.glob("*.sock"))
     with socket.socket(socket.AF_UNIX) as stranger:
         stranger.settimeout(5)
@@ -277,7 +283,7 @@ def test_strangers_are_dropped_and_others_served(small: LlamaEngine, short_tmp: 
 
 
 def test_another_version_is_refused(small: LlamaEngine, short_tmp: Path) -> None:
-    assert small.info
+    small.load()
     with socket.socket(socket.AF_UNIX) as other:
         other.settimeout(5)
         other.connect(str(next(short_tmp.glob("*.sock"))))
@@ -292,7 +298,7 @@ def test_stale_socket_is_replaced(tiny: Path, short_tmp: Path) -> None:
     made = engine(tiny, short_tmp)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(made._base.with_suffix(".sock")))
-    assert made.info
+    made.load()
     made.close()
 
 
@@ -301,7 +307,7 @@ def test_host_that_cannot_start_says_why(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(EngineError, match="the model host cannot start: it ended with exit status 1"):
-        assert engine(tiny, short_tmp).info
+        engine(tiny, short_tmp).load()
 
 
 def test_exit_statuses_in_words() -> None:

@@ -29,9 +29,8 @@ rows = arrays(
 
 def judge(row: Row, sampling: Sampling) -> dict[int, float]:
     """What llama.cpp's sampler chain leaves, as id -> probability."""
-    data = (llama.llama_token_data * row.size)()
-    for i, logit in enumerate(row):
-        data[i].id, data[i].logit, data[i].p = i, float(logit), 0.0
+    tokens = [llama.llama_token_data(i, float(logit), 0.0) for i, logit in enumerate(row)]
+    data = (llama.llama_token_data * row.size)(*tokens)
     candidates = llama.llama_token_data_array(data, row.size, -1, False)
     chain = [
         llama.llama_sampler_init_top_k(sampling.top_k),
@@ -43,7 +42,7 @@ def judge(row: Row, sampling: Sampling) -> dict[int, float]:
     for sampler in chain:
         llama.llama_sampler_apply(sampler, ctypes.byref(candidates))
         llama.llama_sampler_free(sampler)
-    return {candidates.data[i].id: candidates.data[i].p for i in range(candidates.size)}
+    return {int(candidates.data[i].id): float(candidates.data[i].p) for i in range(candidates.size)}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 WORDS = (
     "the shop page is down and the customer wants a refund because order number nine has not "
     "arrived by the promised date while support said that it would be sent again on monday"
-).split()
+)
 
 
 def settings(path: Path, **changes: object) -> Settings:
@@ -39,4 +39,4 @@ def words(count: int, seed: int = 1) -> str:
     """A prompt of about as many tokens as words, always the same for a seed."""
     import random
 
-    return " ".join(random.Random(seed).choices(WORDS, k=count))
+    return " ".join(random.Random(seed).choices(WORDS.split(), k=count))

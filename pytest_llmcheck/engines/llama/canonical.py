@@ -13,6 +13,7 @@ kernels change with the number of rows. What keeps the bits, measured on SmolLM2
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 GRID = 64
 """Tokens of one prefill chunk. Part of the numerics: recorded baselines depend on it.
 
-On SmolLM2 64 costs 14 % of the prefill speed of 512, and a stored prefix can be reused up to every 64th token.
+On SmolLM2 64 costs 14 % of the prefill speed of 512; a stored prefix can be reused up to every 64th
+token.
 """
 
 LONG = 256
@@ -52,7 +54,7 @@ class RowRule:
 
     @property
     def repack(self) -> bool:
-        """Whether llama.cpp may repack weights: repacked kernels differ with the rows, so only at fixed width."""
+        """Whether llama.cpp may repack weights: repacked kernels differ with the rows."""
         return self.width > 4
 
     def at_least(self, longest: int) -> int:
@@ -78,7 +80,7 @@ def chunks(length: int, grid: int = GRID) -> Iterator[tuple[int, int]]:
     edges = [*range(0, length, grid), length]
     if len(edges) > 2 and edges[-1] - edges[-2] == 1:
         del edges[-2]
-    return zip(edges, edges[1:], strict=False)
+    return itertools.pairwise(edges)
 
 
 class Context:

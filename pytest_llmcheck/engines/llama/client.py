@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -24,6 +23,7 @@ from pytest_llmcheck.errors import EngineError, LlmcheckError, ModelError, Promp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from pytest_llmcheck.engines.llama.settings import Info, Settings
     from pytest_llmcheck.engines.types import Completion, Request
@@ -40,10 +40,10 @@ PATIENCE = 30.0
 A = TypeVar("A", bound=protocol.Message)
 
 SPIN_COUNT = "1000"
-"""How long OpenMP's threads spin at a barrier before they sleep; the user's own GOMP_SPINCOUNT has precedence.
+"""How long OpenMP's threads spin at a barrier before they sleep; the user's own GOMP_SPINCOUNT wins.
 
-By default they spin for about a millisecond: on a machine that is busy with other work two threads then decode
-tenfold slower than one. See docs/performance.md for the figures.
+By default they spin for about a millisecond: on a machine that is busy with other work two threads
+then decode tenfold slower than one. See docs/performance.md for the figures.
 """
 
 KINDS: dict[str, type[LlmcheckError]] = {"prompt": PromptError, "model": ModelError}
@@ -80,9 +80,13 @@ class LlamaEngine:
         self._line: Line | None = None
         self._info: Info | None = None
 
-    @property
-    def info(self) -> Info:
-        """What the host says of itself; loads the model if that has not happened."""
+    def load(self) -> Info:
+        """Load the model, unless that has happened; what the host says of itself.
+
+        Raises:
+            EngineError: llama.cpp refused the file, or the host cannot start.
+            ModelError: the file cannot be read.
+        """
         if self._info is None:
             self._open()
         assert self._info is not None
@@ -100,7 +104,9 @@ class LlamaEngine:
             PromptError: the prompt is empty or does not fit.
             EngineError: the host died, hung, or ran into the time limit.
         """
-        return self._ask(lambda id_: protocol.Generate(id_, request), protocol.Done, request.timeout).completion
+        return self._ask(
+            lambda id_: protocol.Generate(id_, request), protocol.Done, request.timeout
+        ).completion
 
     def tokenise(self, text: str) -> tuple[int, ...]:
         """Token ids of a rendered prompt."""
@@ -113,9 +119,7 @@ class LlamaEngine:
                 self._line.close()
                 self._line = None
 
-    def _ask(
-        self, message: Callable[[int], protocol.Message], answer: type[A], limit: float
-    ) -> A:
+    def _ask(self, message: Callable[[int], protocol.Message], answer: type[A], limit: float) -> A:
         line = self._open()
         return self._wait(line, message, answer, limit)
 
@@ -167,13 +171,13 @@ class LlamaEngine:
         if silent > self._patience:
             why = f"did not answer for {silent:.0f} s"
         elif line.busy > max(limit, self._patience):
-            why = f"has been in one call of llama.cpp for {line.busy:.0f} s, beyond the time limit of {limit:g} s"
+            why = f"has been in one call of llama.cpp for {line.busy:.0f} s (time limit {limit:g} s)"
         else:
             return
         line.kill()
         raise EngineError(
-            f"the model host of {self.settings.name!r} (process {line.pid}) {why} and was killed; the next test "
-            f"starts a new one{_tail(self._log)}"
+            f"the model host of {self.settings.name!r} (process {line.pid}) {why} and was killed; the next "
+            f"test starts a new one{_tail(self._log)}"
         )
 
     @property
@@ -183,8 +187,8 @@ class LlamaEngine:
     def _obituary(self, line: Line) -> str:
         how = line.how_it_ended()
         return (
-            f"the model host of {self.settings.name!r} (process {line.pid}) {how} while it was working; the next "
-            f"test starts a new one{_tail(self._log)}"
+            f"the model host of {self.settings.name!r} (process {line.pid}) {how} while it was working; the "
+            f"next test starts a new one{_tail(self._log)}"
         )
 
     def _find_or_start(self) -> Line:

@@ -111,15 +111,17 @@ def check_length(prompt: int, n_ctx: int) -> None:
         raise PromptError("the prompt is empty: the template rendered no text at all")
     if prompt >= n_ctx:
         raise PromptError(
-            f"the prompt has {prompt} tokens and the context holds {n_ctx}, the reply included: shorten the messages, or "
-            f"raise n_ctx above {prompt} for this model or test"
+            f"the prompt has {prompt} tokens and the context holds {n_ctx}, the reply included: shorten the "
+            f"messages, or raise n_ctx above {prompt} for this model or test"
         )
 
 
 def _describe(model: Model, row: Row, chosen: int, top_logprobs: int) -> Token:
     normaliser = log_normaliser(row)
     if not math.isfinite(normaliser):
-        raise EngineError("the model's logits are not finite: the weights are damaged or overflow on this device")
+        raise EngineError(
+            "the model's logits are not finite: the weights are damaged or overflow on this device"
+        )
     shown = model.vocabulary.shown
     top = tuple(
         Alternative(int(i), shown(int(i)), float(row[i]) - normaliser) for i in largest(row, top_logprobs)

@@ -2,8 +2,8 @@
 
     python -P -m pytest_llmcheck.engines.llama.host SOCKET
 
-Started by `client` in a process session of its own, with its standard streams already redirected. It ends with
-its last client, also when that is killed: the kernel closes a dead client's socket.
+Started by `client` in a process session of its own, with its standard streams already redirected. It ends
+with its last client, also when that is killed: the kernel closes a dead client's socket.
 """
 
 from __future__ import annotations

@@ -26,88 +26,88 @@ class Message(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True)
     """Base of all messages."""
 
 
-class Hello(Message):
+class Hello(Message, frozen=True):
     """First from the client; the host closes the connection if it speaks another version."""
 
     version: int
 
 
-class Welcome(Message):
+class Welcome(Message, frozen=True):
     """First from the host."""
 
     version: int
     pid: int
 
 
-class Load(Message):
+class Load(Message, frozen=True):
     """Load the model, or say that it is loaded. Answer: `Progress` many times, then `Loaded` or `Failed`."""
 
     id: int
     settings: Settings
 
 
-class Progress(Message):
+class Progress(Message, frozen=True):
     """A share of the loading is done."""
 
     id: int
     fraction: float
 
 
-class Loaded(Message):
+class Loaded(Message, frozen=True):
     """The model is ready."""
 
     id: int
     info: Info
 
 
-class Generate(Message):
+class Generate(Message, frozen=True):
     """Continue a prompt. Answer: `Done` or `Failed`."""
 
     id: int
     request: Request
 
 
-class Done(Message):
+class Done(Message, frozen=True):
     """The completion of a `Generate`."""
 
     id: int
     completion: Completion
 
 
-class Tokenise(Message):
+class Tokenise(Message, frozen=True):
     """Token ids of a rendered prompt. Answer: `Tokens` or `Failed`."""
 
     id: int
     text: str
 
 
-class Tokens(Message):
+class Tokens(Message, frozen=True):
     """Token ids."""
 
     id: int
     ids: tuple[int, ...]
 
 
-class Cancel(Message):
+class Cancel(Message, frozen=True):
     """Give up the request with this id; it is answered by `Failed`, kind ``cancelled``."""
 
     id: int
 
 
-class Ping(Message):
+class Ping(Message, frozen=True):
     """Are you well? Answer: `Pong`, also while a reply is being decoded."""
 
     id: int
 
 
-class Pong(Message):
+class Pong(Message, frozen=True):
     """Health. `busy` is how many seconds the present decode call has taken so far, 0 when idle."""
 
     id: int
     busy: float
 
 
-class Failed(Message):
+class Failed(Message, frozen=True):
     """A request could not be answered. `kind` is ``prompt``, ``engine``, ``model`` or ``cancelled``."""
 
     id: int

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def quantise(source: Path, target: Path, quant: str, progress: Callable[[str, float], None] | None = None) -> None:
+def quantise(
+    source: Path, target: Path, quant: str, progress: Callable[[str, float], None] | None = None
+) -> None:
     """Write `source` as `quant` to `target`. A quantised source is dequantised for F16, BF16 and F32.
 
     Args:
@@ -61,4 +63,6 @@ def quantise(source: Path, target: Path, quant: str, progress: Callable[[str, fl
         process.kill()
         process.wait()
     if code != 0:
-        raise ModelError(f"llama.cpp cannot make {quant} from {source}: {said or 'it ' + describe_exit(code)}")
+        raise ModelError(
+            f"llama.cpp cannot make {quant} from {source}: {said or 'it ' + describe_exit(code)}"
+        )

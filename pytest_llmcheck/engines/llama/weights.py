@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmcheck.engines.llama import bindings
 from pytest_llmcheck.engines.llama.bindings import GPU_DEVICE_TYPES, llama
 from pytest_llmcheck.engines.llama.canonical import GRID, Context, RowRule
-from pytest_llmcheck.engines.llama.settings import Settings
 from pytest_llmcheck.engines.llama.vocabulary import Vocabulary
 from pytest_llmcheck.engines.types import Numerics
 from pytest_llmcheck.errors import EngineError
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_llmcheck.engines.llama.log import Log
+    from pytest_llmcheck.engines.llama.settings import Settings
 
 KERNEL_CHANGES_WITH_ROWS = frozenset({"F32", "F16", "BF16"})
 
@@ -89,7 +89,9 @@ class Model:
         if encoder or not llama.llama_model_has_decoder(self._model):
             raise EngineError(f"{settings.path} is an encoder model; only decoder-only models can chat here")
         if llama.llama_model_is_diffusion(self._model):
-            raise EngineError(f"{settings.path} is a diffusion model; only autoregressive models can chat here")
+            raise EngineError(
+                f"{settings.path} is a diffusion model; only autoregressive models can chat here"
+            )
 
     def close(self) -> None:
         """Free context and weights."""
@@ -124,6 +126,6 @@ def _offload(settings: Settings) -> list[str]:
         why = "sees no GPU" if llama.llama_supports_gpu_offload() else "was built without GPU support"
         raise EngineError(
             f"model {settings.name!r} asks for a GPU, but the installed llama-cpp-python {why}. Rebuild it with "
-            "CMAKE_ARGS=-DGGML_CUDA=on (or the backend of your device), or set device = \"auto\""
+            'CMAKE_ARGS=-DGGML_CUDA=on (or the backend of your device), or set device = "auto"'
         )
     return []
