@@ -1,8 +1,8 @@
 """`make demo`: the example suite on a reference and on its quantisations, as a team would run it.
 
-Copies `quickstart/` into ``build/demo`` (so that the baselines it records do not show up as changes here), lets the
-reference record its baselines, and then judges the candidates. Exits with 0 if the poorest quantisation was caught
-and the best one was not: a demo that finds nothing, or everything, has failed.
+Copies `quickstart/` into ``build/demo``, so that the baselines it records do not show up as changes here,
+lets the reference record its baselines, and then judges the candidates. Exits with 0 if a candidate was
+found broken: a demo that finds nothing has failed.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--llm-strict",
         action="store_true",
-        help="fail tests whose checks or snapshots are inconclusive or not applicable, instead of skipping them",
+        help="fail tests that are inconclusive or not applicable, instead of skipping them",
     )
 
 
@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the mark and the state of this run."""
     config.addinivalue_line(
         "markers",
-        "llm(system, max_tokens, n_ctx, models): settings of tests that use the llm fixture, which carry the mark anyway",
+        "llm(system, max_tokens, n_ctx, models): settings of tests that use the llm fixture",
     )
     state = config.stash[STATE] = State(config)
     config.pluginmanager.register(_Reports(state), "llmcheck-reports")

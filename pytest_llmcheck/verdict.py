@@ -76,3 +76,7 @@ class CheckFailed(AssertionError):  # noqa: N818 - an assertion, not a program e
     def __init__(self, message: str, verdicts: tuple[Verdict, ...]) -> None:
         super().__init__(message)
         self.verdicts = verdicts
+
+
+# Shown in every failure: the name under which users import it.
+CheckFailed.__module__ = "pytest_llmcheck"

@@ -71,8 +71,8 @@ class State:
         active = config.select(self._pytest.getoption("--llm-model"))
         if self._updating and config.reference not in [spec.name for spec in active]:
             raise ConfigError(
-                f"--llm-update lets the reference write the baselines, and {config.reference!r} is not active: "
-                f"add --llm-model {config.reference}"
+                f"--llm-update lets the reference write the baselines, and {config.reference!r} is not "
+                f"active: add --llm-model {config.reference}"
             )
         return active
 

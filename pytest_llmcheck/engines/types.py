@@ -1,4 +1,4 @@
-"""Request -> Reply: what is asked of an engine and what it gives back. Data only, safe to send over a wire."""
+"""Request -> Reply: what is asked of an engine and what it gives back. Data only, safe to send."""
 
 from __future__ import annotations
 

@@ -48,6 +48,6 @@ def reason_of(report: pytest.TestReport) -> str:
         return str(longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(longrepr, "reprcrash", None)
     text = str(longrepr if crash is None else crash.message)
-    for prefix in ("pytest_llmcheck.verdict.CheckFailed: ", "AssertionError: ", "Failed: ", "assert "):
+    for prefix in ("pytest_llmcheck.CheckFailed: ", "AssertionError: ", "Failed: ", "assert "):
         text = text.removeprefix(prefix)
     return text.strip()

@@ -82,8 +82,8 @@ def _made_of(lines: list[TestLine], model: str) -> str:
 def conclusion(lines: list[TestLine], model: str, reference: str) -> tuple[str, str]:
     """What to say of a model, and its colour.
 
-    A candidate is broken by a test that it fails and the reference passes; where the reference did not run, by
-    any test that it fails. It is safe if it passes all tests.
+    A candidate is broken by a test that it fails and the reference passes; where the reference did not
+    run, by any test that it fails. It is safe if it passes all tests.
     """
     mine = {line.test: line for line in lines if line.model == model}
     base = {line.test: line.outcome for line in lines if line.model == reference}

@@ -39,7 +39,7 @@ class VerdictRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ReplyRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A reply as recorded; `prompt` is the rendered text, `tokens` end with the end-of-generation token if any."""
+    """A reply as recorded; `tokens` end with the end-of-generation token if there was one."""
 
     prompt: str
     text: str

@@ -50,10 +50,10 @@ class Model:
         log.errors()
         self._model = llama.llama_model_load_from_file(settings.path.encode(), params)
         if not self._model:
+            version = metadata.version("llama-cpp-python")
             raise EngineError(
-                f"llama.cpp cannot load {settings.path}: {log.errors() or 'it does not say why'}. Is the file whole, "
-                f"and does llama-cpp-python {metadata.version('llama-cpp-python')} know its architecture "
-                f"({header.architecture})?"
+                f"llama.cpp cannot load {settings.path}: {log.errors() or 'it does not say why'}. Is the file "
+                f"whole, and does llama-cpp-python {version} know its architecture ({header.architecture})?"
             )
         self._refuse_what_does_not_chat(settings)
         recurrent = llama.llama_model_is_recurrent(self._model) or llama.llama_model_is_hybrid(self._model)
@@ -125,7 +125,7 @@ def _offload(settings: Settings) -> list[str]:
     if settings.device == "gpu":
         why = "sees no GPU" if llama.llama_supports_gpu_offload() else "was built without GPU support"
         raise EngineError(
-            f"model {settings.name!r} asks for a GPU, but the installed llama-cpp-python {why}. Rebuild it with "
-            'CMAKE_ARGS=-DGGML_CUDA=on (or the backend of your device), or set device = "auto"'
+            f"model {settings.name!r} asks for a GPU, but the installed llama-cpp-python {why}. Rebuild it "
+            'with CMAKE_ARGS=-DGGML_CUDA=on (or the backend of your device), or set device = "auto"'
         )
     return []

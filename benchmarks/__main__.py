@@ -1,0 +1,6 @@
+"""All benchmarks, one after the other; nothing else should be running."""
+
+from benchmarks import decode, startup
+
+startup.main()
+decode.main()

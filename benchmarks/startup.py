@@ -1,0 +1,38 @@
+"""What the plugin costs a project that has no tests with models: `pytest --collect-only`, whole process."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROUNDS = 15
+TESTS = 50
+
+
+def main() -> None:
+    """Print the medians with and without the plugin and their difference, interleaved."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = "".join(f"def test_{i}():\n    pass\n" for i in range(TESTS))
+        Path(folder, "test_plain.py").write_text(source, encoding="utf-8")
+        run(folder)
+        pairs = [(run(folder), run(folder, "-p", "no:llmcheck")) for _ in range(ROUNDS)]
+    with_plugin, without = (statistics.median(times) * 1000 for times in zip(*pairs, strict=True))
+    print(f"pytest --collect-only on {TESTS} plain tests, medians of {ROUNDS} interleaved rounds")
+    difference = f"{with_plugin - without:.1f} ms"
+    print(f"  with the plugin {with_plugin:.0f} ms   without {without:.0f} ms   difference {difference}")
+
+
+def run(folder: str, *options: str) -> float:
+    """Seconds of one process."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *options]
+    started = time.perf_counter()
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()
