@@ -50,10 +50,10 @@ class Model:
         log.errors()
         self._model = llama.llama_model_load_from_file(settings.path.encode(), params)
         if not self._model:
-            version = metadata.version("llama-cpp-python")
+            why = log.errors() or "it does not say why"
             raise EngineError(
-                f"llama.cpp cannot load {settings.path}: {log.errors() or 'it does not say why'}. Is the file "
-                f"whole, and does llama-cpp-python {version} know its architecture ({header.architecture})?"
+                f"llama.cpp cannot load {settings.path}: {why}. Is the file whole, and does {build()} know its "
+                f"architecture ({header.architecture})?"
             )
         self._refuse_what_does_not_chat(settings)
         recurrent = llama.llama_model_is_recurrent(self._model) or llama.llama_model_is_hybrid(self._model)
