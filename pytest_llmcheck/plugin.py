@@ -71,13 +71,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests that need a model, and stop at a configuration that is wrong."""
-    needing = [item for item in items if NEEDS_MODEL in getattr(item, "fixturenames", ())]
-    for item in needing:
-        item.add_marker("llm")
-    if needing:
-        config.stash[STATE].raise_if_wrong()
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that need a model, so that `-m` finds them."""
+    for item in items:
+        if NEEDS_MODEL in getattr(item, "fixturenames", ()):
+            item.add_marker("llm")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Stop at a configuration that is wrong, if a test that was not deselected needs a model."""
+    if any(NEEDS_MODEL in getattr(item, "fixturenames", ()) for item in session.items):
+        session.config.stash[STATE].raise_if_wrong()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -107,7 +111,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Take what was asked and judged along on the report; undecided is never passed."""
     report = yield
-    item.config.stash[STATE].complete(item, report)
+    item.config.stash[STATE].complete(item, call, report)
     return report
 
 
@@ -161,7 +165,7 @@ class _XdistHooks:
 @pytest.fixture(scope="session")
 def _llmcheck_run(pytestconfig: pytest.Config) -> Iterator[Run]:
     state = pytestconfig.stash[STATE]
-    if pytestconfig.getoption("--llm-off"):
+    if state.off:
         pytest.skip("needs a model (--llm-off)")
     with state.failing_plainly():
         run = state.run

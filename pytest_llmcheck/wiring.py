@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_llmcheck.config import Config
+    from pytest_llmcheck.errors import LlmcheckError
     from pytest_llmcheck.models import ModelSpec, Progress
     from pytest_llmcheck.reports.run import RunReport
     from pytest_llmcheck.session.run import Run
@@ -40,7 +41,7 @@ class State:
         self._pytest = config
         self._nodes: list[pytest.Item | pytest.Collector] = []
         self._run: Run | None = None
-        self._wrong: Exception | None = None
+        self._wrong: LlmcheckError | None = None
         self._report: RunReport | None = None
         self._shared: str | None = None
         self.recorder = Recorder()
@@ -104,7 +105,7 @@ class State:
         """Names of the models to multiply a test by; None where it is to run once, without brackets."""
         from pytest_llmcheck.errors import LlmcheckError
 
-        if self._pytest.getoption("--llm-off"):
+        if self.off or self._wrong:
             return None
         try:
             active = [spec.name for spec in self.active]
@@ -117,7 +118,8 @@ class State:
             wanted = self._merge(item).models
         except LlmcheckError:
             return active  # said when the test is set up
-        return [name for name in active if wanted is None or name in wanted]
+        # A test that is for none of them stays, so that its setup can say so.
+        return [name for name in active if wanted is None or name in wanted] or None
 
     def raise_if_wrong(self) -> None:
         """Stop the run where the configuration is wrong and tests need it.
@@ -125,8 +127,14 @@ class State:
         Raises:
             pytest.UsageError: one message, once.
         """
-        if self._wrong is not None:
-            raise pytest.UsageError(str(self._wrong))
+        from pytest_llmcheck.errors import LlmcheckError
+
+        if self.off:
+            return
+        try:
+            _ = self.active
+        except LlmcheckError as error:
+            raise pytest.UsageError(str(error)) from None
 
     def header(self) -> list[str]:
         """Lines for the head of the run; empty in a project that declares nothing."""
@@ -136,7 +144,7 @@ class State:
             return []
         from pytest_llmcheck.errors import LlmcheckError
 
-        if self._pytest.getoption("--llm-off"):
+        if self.off:
             return ["llmcheck: off"]
         try:
             return describe(self.config, self.active)
@@ -159,6 +167,8 @@ class State:
 
     def check_before(self, item: pytest.Item) -> None:
         """Before a test that needs a model: its mark is right, and it is meant for this model."""
+        if self.off:
+            return
         with self.failing_plainly():
             wanted = self._merge(item).models
             run = None if wanted is None else self.run
@@ -174,17 +184,18 @@ class State:
                     f"@pytest.mark.llm(models=...) of {item.nodeid}: no model {unknown[0]!r}: {hint}"
                 )
         model = self.model_of(item)
-        if model is not None and model not in wanted:
-            pytest.skip(f"for models {', '.join(wanted)}; active is {model}")
+        active = [spec.name for spec in run.active] if model is None else [model]
+        if not {*active} & {*wanted}:
+            verb = "are" if len(active) > 1 else "is"
+            pytest.skip(f"for models {', '.join(wanted)}; active {verb} {', '.join(active)}")
 
     def model_of(self, item: pytest.Item) -> str | None:
         """The model that a test runs on; None if it is not run for each model."""
-        chosen = getattr(item, "callspec", None)
-        if chosen is not None and PARAMETER in chosen.params:
-            return str(chosen.params[PARAMETER])
-        if PARAMETER in getattr(item, "fixturenames", ()) and len(self.active) == 1:
-            return self.active[0].name
-        return None
+        if chosen := _model_in_id(item):
+            return chosen
+        if self.off or PARAMETER not in getattr(item, "fixturenames", ()) or len(self.active) > 1:
+            return None
+        return self.active[0].name
 
     def _settings(self) -> MarkSettings:
         """What the marks say at this moment."""
@@ -218,7 +229,7 @@ class State:
             model = self.model_of(item)
         made = LlmSnapshot(
             item=item,
-            test_name=_name_in_module(item, model),
+            test_name=_name_in_module(item),
             mode=Mode.UPDATE if self._updating else Mode.COMPARE,
             reference=reference,
             heard=self.recorder.judged,
@@ -242,14 +253,13 @@ class State:
 
     # -- reports --------------------------------------------------------------------------------
 
-    def complete(self, item: pytest.Item, report: pytest.TestReport) -> None:
+    def complete(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Add to a report what was asked and judged; an undecided test is never reported as passed."""
         needs_model = NEEDS_MODEL in getattr(item, "fixturenames", ())
         if not needs_model and not self.recorder.anything and UNDECIDED not in item.stash:
             return
         from pytest_llmcheck.reports.outcomes import decide
 
-        model = None if self._wrong else self.model_of(item)
         entry, undecided = self.recorder.take()
         open_questions = item.stash.setdefault(UNDECIDED, [])
         open_questions.extend(undecided)
@@ -257,12 +267,14 @@ class State:
             snapshot = item.stash.get(SNAPSHOT, None)
             if snapshot is not None and report.failed and (details := snapshot.details()):
                 report.sections.append(("llmcheck snapshot", details))
-            decide(report, item, open_questions, strict=self._pytest.getoption("--llm-strict"))
-        report.llmcheck = {  # type: ignore[attr-defined]  # extra attributes travel from xdist workers
-            "model": model,
-            "test": without_model(item.nodeid, model),
-            "entry": to_builtins(entry),
-        }
+            if call.excinfo is None:
+                decide(report, item, open_questions, strict=self._pytest.getoption("--llm-strict"))
+        if not self.off:
+            report.llmcheck = {  # type: ignore[attr-defined]  # extra attributes travel from xdist workers
+                "model": self.model_of(item),
+                "test": without_model(item.nodeid, _model_in_id(item)),
+                "entry": to_builtins(entry),
+            }
 
     def hear(self, report: pytest.TestReport) -> None:
         """A phase of a test has ended, here or in a worker."""
@@ -303,6 +315,11 @@ class State:
         self._shared = run
 
     @property
+    def off(self) -> bool:
+        """Whether tests that need a model are skipped, whatever the configuration says."""
+        return bool(self._pytest.getoption("--llm-off"))
+
+    @property
     def _updating(self) -> bool:
         return bool(self._pytest.getoption("--llm-update"))
 
@@ -314,7 +331,13 @@ class State:
         return None if terminal is None else TerminalProgress(terminal, capture)
 
 
-def _name_in_module(item: pytest.Item, model: str | None) -> str:
+def _model_in_id(item: pytest.Item) -> str | None:
+    """The model that a test's id ends with; None where the test is not multiplied."""
+    callspec = getattr(item, "callspec", None)
+    return None if callspec is None else callspec.params.get(PARAMETER)
+
+
+def _name_in_module(item: pytest.Item) -> str:
     """Classes, function and parameters without the model: equal for all models."""
     classes = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
-    return ".".join([*classes, without_model(item.name, model)])
+    return ".".join([*classes, without_model(item.name, _model_in_id(item))])

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 def decide(
     report: pytest.TestReport, item: pytest.Item, undecided: Sequence[Verdict], *, strict: bool
 ) -> None:
-    """Turn a passed report into a skipped one, or under `strict` a failed one, if something is undecided."""
-    if not undecided or not report.passed or hasattr(report, "wasxfail"):
+    """Report a test that raised nothing as skipped, or failed under `strict`, if something is undecided.
+
+    Under `xfail` too: a test that could not be judged has not passed unexpectedly.
+    """
+    if not undecided:
         return
+    vars(report).pop("wasxfail", None)
     first = undecided[0]
     more = f" (and {len(undecided) - 1} more)" if len(undecided) > 1 else ""
     reason = f"{first.status}: {first.check}: {first.reason}{more}"
