@@ -206,7 +206,10 @@ class State:
     def _merge(self, node: pytest.Item | pytest.Collector) -> MarkSettings:
         from pytest_llmcheck.session.settings import merge
 
-        marks = [(mark.args, mark.kwargs) for mark in node.iter_markers(MARK)]
+        # pytest puts the marks of a parameter after those of its function, though they say more.
+        callspec = getattr(node, "callspec", None)
+        of_parameter = [] if callspec is None else [mark for mark in callspec.marks if mark.name == MARK]
+        marks = [(mark.args, mark.kwargs) for mark in (*of_parameter, *node.iter_markers(MARK))]
         return merge(marks, node.nodeid)
 
     @contextmanager

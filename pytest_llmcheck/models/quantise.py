@@ -36,6 +36,8 @@ _OLD_QUANT = re.compile(
     rf"[-._]({'|'.join(sorted(QUANTS, key=len, reverse=True))})(-[0-9a-f]{{12}})?$", re.IGNORECASE
 )
 _DISK_FULL = re.compile(r"no space|enospc|disk (is )?full|quota exceeded", re.IGNORECASE)
+# What llama.cpp says of a failed write: a C++ stream knows no reason.
+_WRITING_FAILED = re.compile(r"iostream error", re.IGNORECASE)
 
 
 def quantised(
@@ -191,6 +193,12 @@ def _make(source: GGUFHeader, target: Path, quant: str, quantise: Quantise, prog
             written = temporary.stat().st_size if temporary.exists() else 0
             if _DISK_FULL.search(str(error)) or free < min(needed - written, 1 << 20):
                 raise _disk_full(source, quant, target.parent, needed, free + written) from error
+            if _WRITING_FAILED.search(str(error)):
+                raise ModelError(
+                    f"{error}: writing into {target.parent} failed after {written / 1e6:,.0f} MB of about "
+                    f"{needed / 1e6:,.0f} MB; look for a quota or a limit on file sizes, or set "
+                    f"{CACHE_DIR_VARIABLE} to a folder on a larger disk"
+                ) from None
             if isinstance(error, OSError):
                 raise ModelError(f"{quant} cannot be made from {source.path}: {error}") from error
             raise

@@ -111,5 +111,12 @@ def first_break(lines: list[TestLine], models: list[str], reference: str) -> Tes
     """One broken test to be told in words: if possible one that the reference passes."""
     good = {line.test for line in lines if line.model == reference and line.outcome == "passed"}
     bad = [line for line in lines if line.outcome in BAD]
-    bad.sort(key=lambda line: (line.test not in good, -models.index(line.model or "")))
+
+    def rank(line: TestLine) -> tuple[bool, int, bool]:
+        # The poorest candidate is usually the last; and a check says more in a line than a difference does.
+        failed = [verdict.check for verdict in line.verdicts if verdict.status == Status.FAILED]
+        by_check = any(not check.startswith("snapshot") for check in failed)
+        return line.test not in good, -models.index(line.model or ""), not by_check
+
+    bad.sort(key=rank)
     return bad[0] if bad else None

@@ -207,6 +207,7 @@ def check_sampling(sampling: Sampling) -> Sampling:
     Raises:
         ConfigError: names the argument and its range.
     """
+    __tracebackhide__ = True
     ranges = {
         "temperature": (0.0 <= sampling.temperature < float("inf"), "at least 0"),
         "top_k": (sampling.top_k >= 0, "at least 0"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llmcheck.errors import ConfigError, did_you_mean
+from pytest_llmcheck.errors import ConfigError, LlmcheckError, did_you_mean
 from pytest_llmcheck.models import context_of
 from pytest_llmcheck.session.llm import LLM
 from pytest_llmcheck.session.pool import Pool
@@ -88,7 +88,11 @@ class LLMs:
         self._run = run
 
     def __getitem__(self, name: str) -> LLM:
-        return self._run.llm(name)
+        __tracebackhide__ = True
+        try:
+            return self._run.llm(name)
+        except LlmcheckError as error:
+            raise error.with_traceback(None) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._run.config.models)

@@ -52,8 +52,8 @@ class Model:
         if not self._model:
             why = log.errors() or "it does not say why"
             raise EngineError(
-                f"llama.cpp cannot load {settings.path}: {why}. Is the file whole, and does {build()} know its "
-                f"architecture ({header.architecture})?"
+                f"llama.cpp cannot load {settings.path}: {why}. Is the file whole, and does {build()} know "
+                f"its architecture ({header.architecture})?"
             )
         self._refuse_what_does_not_chat(settings)
         recurrent = llama.llama_model_is_recurrent(self._model) or llama.llama_model_is_hybrid(self._model)

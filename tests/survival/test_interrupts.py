@@ -1,0 +1,175 @@
+"""A host that is killed, and Ctrl-C: one failed test, or none, and nothing of ours is left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+QUIET = ("-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:benchmark", "-p", "no:hypothesispytest")
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, smollm: Path) -> pytest.Pytester:
+    pytester.makepyprojecttoml(
+        "[tool.llmcheck]\nmax_tokens = 8000\n"
+        f'[tool.llmcheck.models.smollm]\ngguf = "{smollm}"\nn_ctx = 8192\n'
+    )
+    return pytester
+
+
+def hosts(run: subprocess.Popen[Any]) -> list[psutil.Process]:
+    """The model hosts that this pytest has started."""
+    children = psutil.Process(run.pid).children(recursive=True)
+    return [child for child in children if "pytest_llmcheck.engines.llama.host" in child.cmdline()]
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+def wait_until(happens: object, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not happens():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def test_host_killed_in_the_middle_of_a_reply(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import os, signal, threading, time
+
+        def test_before(llm):
+            llm.chat("Hello", max_tokens=3)
+
+        def test_killed(llm, _llmcheck_run):
+            (engine,) = _llmcheck_run.pool._engines.values()
+            def kill():
+                time.sleep(0.7)
+                os.kill(engine.pid, signal.SIGKILL)
+            threading.Thread(target=kill).start()
+            llm.chat("Write a very long story", temperature=2.0, top_k=0)
+
+        def test_after(llm):
+            llm.chat("Hello", max_tokens=3)
+        """
+    )
+    result = project.runpytest_subprocess(*QUIET, timeout=120)
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.re_match_lines(
+        [
+            r"E +pytest_llmcheck\.errors\.EngineError: the model host of 'smollm' \(process \d+\) was killed "
+            r"by SIGKILL \(perhaps out of memory\) while it was working; the next test starts a new one",
+            r"E +end of its log:",
+        ]
+    )
+
+
+def test_ctrl_c_during_generation(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        def test_long(llm):
+            print("started", file=open("started", "w"))
+            llm.chat("Write a very long story", temperature=2.0, top_k=0)
+
+        def test_never(llm):
+            pass
+        """
+    )
+    command = [sys.executable, "-m", "pytest", *QUIET]
+    run = subprocess.Popen(
+        command, cwd=project.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    wait_until(lambda: (project.path / "started").exists() and hosts(run))
+    started = hosts(run)
+    time.sleep(1.0)
+    run.send_signal(signal.SIGINT)
+    output, _ = run.communicate(timeout=30)
+    assert run.returncode == pytest.ExitCode.INTERRUPTED
+    assert "KeyboardInterrupt" in output
+    assert "Traceback (most recent call last)" not in output.partition("KeyboardInterrupt")[2]
+    wait_until(lambda: all_gone(started), seconds=15)
+
+
+def test_ctrl_c_leaves_the_terminal_usable(project: pytest.Pytester) -> None:
+    """On a real pseudo-terminal: its settings afterwards are those from before."""
+    import pty
+    import termios
+
+    project.makepyfile(
+        """
+        def test_long(llm):
+            llm.chat("Write a very long story", temperature=2.0, top_k=0)
+        """
+    )
+    control, terminal = pty.openpty()
+    settings = termios.tcgetattr(terminal)
+    run = subprocess.Popen(
+        [sys.executable, "-m", "pytest", *QUIET],
+        cwd=project.path,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    os.set_blocking(control, False)
+    output = b""
+
+    def ended() -> bool:
+        nonlocal output
+        with contextlib.suppress(BlockingIOError):
+            output += os.read(control, 65536)
+        return run.poll() is not None
+
+    wait_until(lambda: not ended() and bool(hosts(run)))
+    started = hosts(run)
+    since = time.monotonic()
+    wait_until(lambda: not ended() and time.monotonic() - since > 3.0)
+    os.killpg(run.pid, signal.SIGINT)
+    wait_until(ended, seconds=30)
+    ended()
+    assert termios.tcgetattr(terminal) == settings
+    os.close(control)
+    os.close(terminal)
+    shown = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", output).decode()
+    assert "KeyboardInterrupt" in shown
+    assert not re.search(rb"\x1b\[\?(?:25l|1049h)(?!.*\x1b\[\?(?:25h|1049l))", output, re.DOTALL)
+    wait_until(lambda: all_gone(started), seconds=15)
+
+
+def test_pytest_killed(project: pytest.Pytester) -> None:
+    """The host outlives nobody, and the run record keeps what was finished."""
+    project.makepyfile(
+        """
+        def test_short(llm):
+            llm.chat("Hello", max_tokens=3)
+
+        def test_long(llm):
+            print("started", file=open("started", "w"))
+            llm.chat("Write a very long story", temperature=2.0, top_k=0)
+        """
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-m", "pytest", *QUIET], cwd=project.path, stdout=subprocess.DEVNULL
+    )
+    wait_until(lambda: (project.path / "started").exists() and hosts(run))
+    started = hosts(run)
+    run.kill()
+    run.wait()
+    wait_until(lambda: all_gone(started), seconds=15)
+    (record,) = (project.path / ".llmcheck" / "runs").iterdir()
+    lines = record.read_text(encoding="utf-8").splitlines()
+    assert '"line":"run"' in lines[0]
+    assert "test_short" in lines[1]
