@@ -70,6 +70,15 @@ class Project:
     def records(self) -> list[Path]:
         return sorted((self.path / ".llmcheck" / "runs").glob("*"))
 
+    @property
+    def test_lines(self) -> list[TestLine]:
+        """The lines of the tests in the only run record."""
+        return [line for line in self.record if isinstance(line, TestLine)]
+
+    def tests_asked(self) -> dict[str, int]:
+        """How many replies each test asked for, by its id in the module, in the order of the run."""
+        return {line.nodeid.partition("::")[2]: len(line.replies) for line in self.test_lines}
+
     def declare(self, *names: str, top: str = "", **files: Path) -> None:
         """Write the settings: models of `SEEDS` by name, others as name=file; `f16` is the reference."""
         given = {**{name: self.models / f"{name}.gguf" for name in names}, **files}
@@ -98,12 +107,14 @@ class Project:
 
 def errors(result: pytest.RunResult) -> list[str]:
     """The lines of assertion errors, without pytest's mark and indentation."""
-    return [line[1:].strip() for line in result.outlines if re.match("E( |$)", line)]
+    said = [line[1:].strip() for line in result.outlines if re.match("E( |$)", line)]
+    # pytest leaves the class out only where the message holds no single quote.
+    return [line.removeprefix("AssertionError: ") for line in said]
 
 
 def order(result: pytest.RunResult) -> list[str]:
     """Names of the tests that a run with -v reports, in the order in which they ran."""
-    pattern = re.compile(r"\S+?::(.+?) (PASSED|FAILED|SKIPPED|ERROR|XFAIL|XPASS)\b")
+    pattern = re.compile(r"\S+?::((?:\S| (?! ))+) (PASSED|FAILED|SKIPPED|ERROR|XFAIL|XPASS)\b")
     return [found[1] for line in result.outlines if (found := pattern.match(line))]
 
 

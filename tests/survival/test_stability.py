@@ -43,7 +43,7 @@ TESTS = """
 
         task = "Tell me in a long sentence what happened. "
         words = (STORY * 20).split()
-        used = length // 2
+        used = max(length // 2 - 20, 0)
         while count(task + " ".join(words[: used + 1])) <= length:
             used += 1
         text = task + " ".join(words[:used])
