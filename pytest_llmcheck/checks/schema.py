@@ -111,7 +111,8 @@ def matches_schema(schema: Mapping[str, Any] | bool | str | Path) -> Check:
 def _load(schema: Mapping[str, Any] | bool | str | Path) -> tuple[Any, str]:
     """The schema as JSON values of our own, and how it shows in messages."""
     if isinstance(schema, str) and (schema.lstrip()[:1] == "{" or schema.strip() in ("true", "false")):
-        return _parse(schema, "the schema"), _cut(repr(schema), 60)
+        parsed = _parse(schema, "the schema")
+        return parsed, _in_short(parsed)
     if isinstance(schema, str | Path):
         file = Path(schema)
         try:
@@ -122,10 +123,22 @@ def _load(schema: Mapping[str, Any] | bool | str | Path) -> tuple[Any, str]:
             raise ValueError(message) from None
         return _parse(text, str(file)), repr(str(schema))
     try:
-        return json.loads(json.dumps(schema, allow_nan=False)), _cut(repr(schema), 60)
+        copy = json.loads(json.dumps(schema, allow_nan=False))
     except (TypeError, ValueError) as error:
         message = f"matches_schema: the schema is not made of JSON values: {error}"
         raise ValueError(message) from None
+    return copy, _in_short(copy)
+
+
+def _in_short(schema: Any) -> str:
+    """A schema's title, else the names of its properties, else its beginning: a message names it, no more."""
+    if isinstance(schema, dict):
+        if isinstance(title := schema.get("title"), str):
+            return _cut(repr(title), 60)
+        properties = schema.get("properties")
+        if isinstance(properties, dict) and properties:
+            return _cut(f"{{{', '.join(properties)}}}", 60)
+    return _cut(repr(schema), 60)
 
 
 def _parse(text: str, what: str) -> Any:

@@ -114,7 +114,7 @@ def describe_failures(reply: Reply, verdicts: tuple[Verdict, ...]) -> str:
     """What failed and why, then what the model said, in at most a screen."""
     failed = [v for v in verdicts if v.status is Status.FAILED]
     made = reply.fingerprint
-    lines = [f"{len(failed)} of {len(verdicts)} checks failed on {made.model} ({made.quant})"]
+    lines = [f"{len(failed)} of {len(verdicts)} checks failed on {made.model}, {made.quant}"]
     for verdict in failed:
         first, *rest = verdict.reason.splitlines() or [""]
         lines.append(f"  {verdict.check}: {first}")

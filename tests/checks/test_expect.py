@@ -73,7 +73,7 @@ def test_all_pass() -> None:
 def test_every_failure_is_reported_at_once() -> None:
     error = failure(reply('{"a": 1, "b"}'), contains("x", "y"), contains("a"), matches_schema({}))
     assert str(error) == (
-        "2 of 3 checks failed on q4 (Q4_K_M)\n"
+        "2 of 3 checks failed on q4, Q4_K_M\n"
         "  contains('x', 'y'): expected all 2 texts in the reply; missing: 'x', 'y'\n"
         "  matches_schema({}): not JSON: Expecting ':' delimiter at line 1, column 13\n"
         '    {"a": 1, "b"}\n'
@@ -86,7 +86,7 @@ def test_every_failure_is_reported_at_once() -> None:
 def test_a_reply_that_was_cut_is_named_first() -> None:
     error = failure(reply('{"a', "length"), matches_schema({}))
     assert str(error) == (
-        "2 of 2 checks failed on q4 (Q4_K_M)\n"
+        "2 of 2 checks failed on q4, Q4_K_M\n"
         f"  finished(): expected the model to end its reply, but it was {CUT}\n"
         f"  matches_schema({{}}): cut off, so its JSON was not judged; it was {CUT}\n"
         "  reply: '{\"a'"
@@ -130,7 +130,7 @@ def test_undecided_does_not_raise(status: Status) -> None:
 
 def test_undecided_beside_a_failure() -> None:
     error = failure(reply("a"), Undecided(), contains("b"))
-    assert str(error).startswith("1 of 2 checks failed on q4 (Q4_K_M)\n  contains('b'): ")
+    assert str(error).startswith("1 of 2 checks failed on q4, Q4_K_M\n  contains('b'): ")
 
 
 def test_a_long_reply_is_cut_in_the_middle() -> None:
