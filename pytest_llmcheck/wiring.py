@@ -282,7 +282,11 @@ class State:
     def hear(self, report: pytest.TestReport) -> None:
         """A phase of a test has ended, here or in a worker."""
         said = getattr(report, "llmcheck", None)
-        if said is None or hasattr(self._pytest, XDIST_WORKER):
+        if hasattr(self._pytest, XDIST_WORKER):
+            return
+        if said is None:
+            if self._report is not None and report.when not in ("setup", "call", "teardown"):
+                self._report.lose(report)
             return
         if self._report is None:
             from pytest_llmcheck.reports.run import RunReport

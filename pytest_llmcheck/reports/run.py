@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 class _Open:
     """A test whose last phase has not been reported yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, test: str, model: str | None) -> None:
+        self.test = test
+        self.model = model
         self.outcome = "passed"
         self.reason = ""
         self.seconds = 0.0
@@ -73,7 +75,7 @@ class RunReport:
     def add(self, report: pytest.TestReport, said: dict[str, Any]) -> None:
         """One phase of a test; `said` is what the plugin put on the report."""
         entry = msgspec.convert(said["entry"], Entry)
-        test = self._open.setdefault(report.nodeid, _Open())
+        test = self._open.setdefault(report.nodeid, _Open(said["test"], said["model"]))
         test.seconds += report.duration
         test.replies += entry.replies
         test.verdicts += entry.verdicts
@@ -81,19 +83,28 @@ class RunReport:
         if outcome is not None and (test.outcome == "passed" or outcome == "error"):
             test.outcome, test.reason = outcome, reason_of(report)
         if report.when == "teardown":
-            del self._open[report.nodeid]
-            line = TestLine(
-                nodeid=report.nodeid,
-                test=said["test"],
-                model=said["model"],
-                outcome=test.outcome,
-                reason=test.reason,
-                seconds=round(test.seconds, 4),
-                replies=test.replies,
-                verdicts=test.verdicts,
-            )
-            self.lines.append(line)
-            self._write(line)
+            self._close(report.nodeid)
+
+    def lose(self, report: pytest.TestReport) -> None:
+        """A worker of pytest-xdist died in a test: one report of no phase stands for all that are missing."""
+        if test := self._open.get(report.nodeid):
+            test.outcome, test.reason = "error", reason_of(report)
+            self._close(report.nodeid)
+
+    def _close(self, nodeid: str) -> None:
+        test = self._open.pop(nodeid)
+        line = TestLine(
+            nodeid=nodeid,
+            test=test.test,
+            model=test.model,
+            outcome=test.outcome,
+            reason=test.reason,
+            seconds=round(test.seconds, 4),
+            replies=test.replies,
+            verdicts=test.verdicts,
+        )
+        self.lines.append(line)
+        self._write(line)
 
     def end(self, exit_status: int) -> None:
         """The session is over."""
