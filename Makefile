@@ -1,5 +1,7 @@
 # Everything from nothing: a virtual environment each for the demo and for development, from pinned versions.
 PYTHON ?= python3
+# Subprocesses of tests write beside this file, wherever they run.
+export COVERAGE_FILE := $(CURDIR)/.coverage
 VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 BIN := $(VENV)/bin

@@ -99,9 +99,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(request: pytest.FixtureRequest) -> Generator[None, object, object]:
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
     """A module's fixture asks with the module's marks, whichever test came first."""
-    with request.config.stash[STATE].at(request.node):
+    with request.config.stash[STATE].making(fixturedef.argname, request.node):
         return (yield)
 
 

@@ -43,6 +43,7 @@ class State:
         self._run: Run | None = None
         self._wrong: LlmcheckError | None = None
         self._report: RunReport | None = None
+        self._left_open: dict[tuple[str, str], tuple[Verdict, ...]] = {}
         self._shared: str | None = None
         self.recorder = Recorder()
 
@@ -165,6 +166,27 @@ class State:
         finally:
             self._nodes.pop()
 
+    @contextmanager
+    def making(self, fixture: str, node: Any) -> Iterator[None]:
+        """While a fixture of this test, class, module or session is being made."""
+        before = len(self.recorder.undecided)
+        with self.at(node):
+            yield
+        if undecided := self.recorder.undecided[before:]:
+            self._left_open[fixture, node.nodeid] = undecided
+        else:
+            self._left_open.pop((fixture, node.nodeid), None)
+
+    def _inherit(self, item: pytest.Item) -> None:
+        """What a fixture of a wider scope has left open, it leaves open for every test that uses it."""
+        known = self.recorder.undecided
+        for node in item.listchain() if self._left_open else ():
+            for fixture in getattr(item, "fixturenames", ()):
+                for verdict in self._left_open.get((fixture, node.nodeid), ()):
+                    # The test for which it was made has heard it already.
+                    if not any(verdict is other for other in known):
+                        self.recorder.judged(verdict)
+
     def check_before(self, item: pytest.Item) -> None:
         """Before a test that needs a model: its mark is right, and it is meant for this model."""
         if self.off:
@@ -258,6 +280,8 @@ class State:
 
     def complete(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Add to a report what was asked and judged; an undecided test is never reported as passed."""
+        if report.when == "setup":
+            self._inherit(item)
         needs_model = NEEDS_MODEL in getattr(item, "fixturenames", ())
         if not needs_model and not self.recorder.anything and UNDECIDED not in item.stash:
             return
@@ -270,8 +294,10 @@ class State:
             snapshot = item.stash.get(SNAPSHOT, None)
             if snapshot is not None and report.failed and (details := snapshot.details()):
                 report.sections.append(("llmcheck snapshot", details))
-            if call.excinfo is None:
-                decide(report, item, open_questions, strict=self._pytest.getoption("--llm-strict"))
+        # What a fixture judges after its yield comes too late for the report of the call.
+        questions = {"call": open_questions, "teardown": undecided}.get(report.when or "", ())
+        if call.excinfo is None:
+            decide(report, item, questions, strict=self._pytest.getoption("--llm-strict"))
         if not self.off:
             report.llmcheck = {  # type: ignore[attr-defined]  # extra attributes travel from xdist workers
                 "model": self.model_of(item),

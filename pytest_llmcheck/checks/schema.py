@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcheck.checks.health import cut_off
-from pytest_llmcheck.checks.strict_json import NotJSONError, in_fence, line_and_column, parse, point_at
+from pytest_llmcheck.strict_json import NotJSONError, in_fence, line_and_column, parse, point_at
 from pytest_llmcheck.verdict import Status, Verdict
 
 if TYPE_CHECKING:

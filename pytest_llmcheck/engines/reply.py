@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pytest_llmcheck.strict_json import NotJSONError, line_and_column, parse
 from pytest_llmcheck.verdict import CheckFailed, Status, Verdict
 
 if TYPE_CHECKING:
@@ -47,17 +47,18 @@ class Reply:
     listener: Listener | None = field(default=None, compare=False, repr=False)
 
     def json(self) -> Any:
-        """The value of a reply that is JSON and nothing else.
+        """The value of a reply that is JSON and nothing else; ``NaN`` and equal keys are not JSON.
 
         Raises:
             AssertionError: the reply is not JSON, or was cut off.
         """
         __tracebackhide__ = True
         try:
-            return json.loads(self.text)
-        except json.JSONDecodeError as error:
+            return parse(self.text)
+        except NotJSONError as error:
             cut = "" if self.finish_reason == "stop" else f" (it was cut off: {self.finish_reason})"
-            message = f"the reply is not JSON: {error}{cut}\n  reply: {shorten(self.text)}"
+            at = line_and_column(self.text, error.position)
+            message = f"the reply is not JSON: {error} at {at}{cut}\n  reply: {shorten(self.text)}"
             raise AssertionError(message) from None
 
     def expect(self, *checks: Check, without: Collection[str] = ()) -> Reply:

@@ -39,6 +39,12 @@ class Recorder:
         """Whether something came since the last `take`."""
         return bool(self._replies or self._verdicts)
 
+    @property
+    def undecided(self) -> tuple[Verdict, ...]:
+        """The undecided verdicts among what came since the last `take`."""
+        with self._lock:
+            return tuple(verdict for verdict in self._verdicts if verdict.undecided)
+
     def take(self) -> tuple[Entry, tuple[Verdict, ...]]:
         """What came since the last call: for the report, and the undecided verdicts among it."""
         from pytest_llmcheck.session.record import Entry, reply_record, verdict_record

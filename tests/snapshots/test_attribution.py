@@ -136,3 +136,12 @@ def test_an_unstable_engine_is_named_where_nothing_differs() -> None:
     assert attribute(unstable, unstable).sentence.endswith(
         "are equal, but this engine cannot keep replies independent of their company"
     )
+
+
+def test_rows_that_follow_from_the_weights_are_no_cause_of_their_own() -> None:
+    """F16 is padded to two rows and Q4_K_M is not: one swap, one cause."""
+    before = facts(model="f16", numerics={"rows": "2"})
+    after = facts(model="q4", numerics={"rows": "1, 2 from 256"})
+    assert attribute(before, after).cause == "weights"
+    other = facts(model="q4", numerics={"rows": "1, 2 from 256", "width": 8})
+    assert attribute(before, other).differing == ("weights", "numerics")
