@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -232,6 +233,7 @@ def known_options(command: str) -> set[str]:
     return set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", shown_help(command)))
 
 
+@cache
 def shown_help(command: str) -> str:
     program, *subcommand = command.split()
     text = run([program, *subcommand, "--help"], DOCS).stdout
@@ -290,3 +292,20 @@ class TestNames:
     def test_numerics(self) -> None:
         section = PAGES["engine.md"].partition("## Numerics")[2].partition("\n## ")[0]
         assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == list(Numerics.__struct_fields__)
+
+
+def test_a_candidate_of_its_own_needs_no_reference(folder: Path) -> None:
+    """As the quickstart says of CI."""
+    tiny_llama(folder / "candidate.gguf")
+    (folder / "llmcheck.toml").write_text(
+        'reference = "f16"\n[models.f16]\ngguf = "missing.gguf"\n'
+        '[models.own]\ngguf = "candidate.gguf"\n[models.made]\nfrom = "f16"\nquant = "Q8_0"\n',
+        encoding="utf-8",
+    )
+    (folder / "test_it.py").write_text(
+        "def test_it(llm):\n    llm.chat('Hi', max_tokens=2)\n", encoding="utf-8"
+    )
+    assert run(["pytest", "--llm-model", "own"], folder).returncode == 0
+    made = run(["pytest", "--llm-model", "made"], folder)
+    assert made.returncode == 1
+    assert "missing.gguf does not exist; correct the name" in made.stdout
