@@ -59,8 +59,8 @@ class TestFailed:
         result.assert_outcomes(passed=1, failed=3)
         result.stdout.fnmatch_lines(
             [
-                "FAILED test_it.py::test_a[[]f16] - *CheckFailed: 1 of 1 checks failed on f16 *",
-                "FAILED test_it.py::test_a[[]q4] - *CheckFailed: 1 of 1 checks failed on q4 *",
+                "FAILED test_it.py::test_a[[]f16] - *CheckFailed: 1 of 1 checks failed on f16, *",
+                "FAILED test_it.py::test_a[[]q4] - *CheckFailed: 1 of 1 checks failed on q4, *",
                 "FAILED test_it.py::test_b[[]q4] - *",
             ]
         )
@@ -136,12 +136,49 @@ class TestUndecided:
             consecutive=True,
         )
 
-    def test_what_a_fixture_left_open_leaves_the_test_open(self, project: Project) -> None:
+    @pytest.mark.parametrize("scope", ["function", "class", "module", "session"])
+    def test_what_a_fixture_left_open_leaves_every_test_open_that_uses_it(
+        self, project: Project, scope: str
+    ) -> None:
         project.tests(
-            HEAD + "@pytest.fixture\ndef reply(llm): return llm.chat('one').expect(Unsure())\n"
+            f"{HEAD}@pytest.fixture(scope={scope!r})\n"
+            "def reply(llm): return llm.chat('one').expect(Unsure())\n"
+            "@pytest.fixture\n"
+            "def text(reply): return reply.text\n"
+            "class TestA:\n"
+            "    def test_a(self, reply): pass\n"
+            "    def test_b(self, text): pass\n"
+            "    def test_other(self, llm): pass\n"
+        )
+        result = project.run("-rs")
+        result.assert_outcomes(passed=1, skipped=2)
+        reason = "inconclusive: unsure(): 5 samples cannot tell"
+        result.stdout.fnmatch_lines([f"SKIPPED [[]1] test_it.py:{line}: {reason}" for line in (9, 10)])
+        assert [line.split()[-1] for line in table(result)[1:4]] == ["undecided", "undecided", "passed"]
+        project.run("--llm-strict").assert_outcomes(passed=1, failed=2)
+
+    def test_a_fixture_that_is_made_again_and_decides_leaves_nothing_open(self, project: Project) -> None:
+        project.tests(
+            HEAD + "@pytest.fixture(scope='module')\n"
+            "def reply(llm): return llm.chat('one').expect(*[Unsure()] * (llm.spec.name == 'f16'))\n"
+            "def test_a(reply): pass\n"
+            "def test_b(reply): pass\n"
+        )
+        result = project.run("--llm-model", "all")
+        assert [line.split()[-2:] for line in table(result)[1:3]] == [["undecided", "passed"]] * 2
+
+    def test_what_is_left_open_after_the_yield_of_a_fixture(self, project: Project) -> None:
+        project.tests(
+            HEAD + "@pytest.fixture\n"
+            "def reply(llm):\n"
+            "    yield\n"
+            "    llm.chat('one').expect(Unsure())\n"
             "def test_a(reply): pass\n"
         )
-        project.run().assert_outcomes(skipped=1)
+        result = project.run()
+        assert result.parseoutcomes() == {"passed": 1, "skipped": 1}
+        assert table(result)[1].split()[-1] == "undecided"
+        project.run("--llm-strict").assert_outcomes(passed=1, errors=1)
 
     @pytest.mark.parametrize("strict_xfail", ["True", "False"])
     def test_xfail(self, project: Project, strict_xfail: str) -> None:
