@@ -5,7 +5,9 @@ export COVERAGE_FILE := $(CURDIR)/.coverage
 VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 BIN := $(VENV)/bin
-PIP_FLAGS := --disable-pip-version-check --quiet --constraint constraints.txt
+PIP_FLAGS := --disable-pip-version-check --quiet
+# As a variable of the environment it also holds for what wheels are built with.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
 .PHONY: demo test test-long lint bench judges lock clean
 
@@ -36,7 +38,7 @@ judges: $(VENV)/.installed
 # After a change of dependencies: constraints.txt from what an unconstrained installation gives.
 lock:
 	$(PYTHON) -m venv build/lock
-	build/lock/bin/pip install --quiet '.[demo,dev]'
+	PIP_CONSTRAINT= build/lock/bin/pip install --quiet '.[demo,dev]' hatchling scikit-build-core
 	build/lock/bin/pip freeze --exclude pytest-llmcheck > constraints.txt
 
 $(DEMO_VENV)/.installed: pyproject.toml constraints.txt

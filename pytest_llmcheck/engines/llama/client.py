@@ -354,9 +354,11 @@ class Line:
 
     def _end(self) -> None:
         self.ended = True
-        while self._pending:
-            _, pending = self._pending.popitem()
-            pending.future.set_exception(HostEnded())
+        # A request may be cancelled by its own thread at the same moment.
+        with contextlib.suppress(KeyError):
+            while True:
+                _, pending = self._pending.popitem()
+                pending.future.set_exception(HostEnded())
 
 
 def describe_exit(code: int) -> str:
