@@ -29,6 +29,11 @@ class EngineError(LlmcheckError):
     """The engine could not answer: it died, hung, refused the file or ran out of memory."""
 
 
+for _error in (LlmcheckError, ConfigError, ModelError, PromptError, EngineError):
+    # Shown in failures: the name under which users import it.
+    _error.__module__ = "pytest_llmcheck"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint with the nearest of the known names, else with all of them.
 

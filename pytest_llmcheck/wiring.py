@@ -142,18 +142,30 @@ class State:
         from pytest_llmcheck.reports.header import declares, describe
 
         if not declares(self._pytest.rootpath) and not self._pytest.getoption("--llm-model"):
-            return []
+            return self._overlooked()
         from pytest_llmcheck.errors import LlmcheckError
 
         if self.off:
             return ["llmcheck: off"]
         try:
-            return describe(self.config, self.active)
+            return [*self._overlooked(), *describe(self.config, self.active)]
         except LlmcheckError as error:
             # With workers, only this process can say it once; alone, it is said if a test needs a model.
             if self._pytest.getoption("dist", "no") != "no" or self._pytest.getoption("--llm-model"):
                 raise pytest.UsageError(str(error)) from None
             return [f"llmcheck: {error}"]
+
+    def _overlooked(self) -> list[str]:
+        """A line if the folder in which pytest was started declares models that nobody reads."""
+        from pytest_llmcheck.reports.header import declares
+
+        here = self._pytest.invocation_params.dir
+        if here == self._pytest.rootpath or not declares(here):
+            return []
+        return [
+            f"llmcheck: the models declared in {here} are not read, pytest's rootdir is "
+            f"{self._pytest.rootpath} (an empty [tool.pytest.ini_options] makes a folder one)"
+        ]
 
     # -- the running test -----------------------------------------------------------------------
 
@@ -243,7 +255,7 @@ class State:
         try:
             yield
         except LlmcheckError as error:
-            pytest.fail(str(error), pytrace=False)
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
 
     def snapshot(self, item: pytest.Item) -> LlmSnapshot:
         """For the fixture `llm_snapshot`."""

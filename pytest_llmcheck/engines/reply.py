@@ -78,6 +78,10 @@ class Reply:
                 is reported as skipped with the reason if nothing else fails.
         """
         __tracebackhide__ = True
+        for check in checks:
+            if isinstance(check, str) or not isinstance(getattr(check, "name", None), str):
+                hint = f"contains({check!r})" if isinstance(check, str) else "contains('text') or finished()"
+                raise TypeError(f"expect takes checks such as {hint}, got {check!r}")
         known = {check.name for check in self.health}
         if unknown := [name for name in without if name not in known]:
             message = f"without={unknown!r}: no such health check; known: {', '.join(sorted(known))}"
@@ -115,10 +119,16 @@ def describe_failures(reply: Reply, verdicts: tuple[Verdict, ...]) -> str:
     """What failed and why, then what the model said, in at most a screen."""
     failed = [v for v in verdicts if v.status is Status.FAILED]
     made = reply.fingerprint
-    lines = [f"{len(failed)} of {len(verdicts)} checks failed on {made.model}, {made.quant}"]
+    lines = [f"{_count(len(failed), len(verdicts))} failed on {made.model}, {made.quant}"]
     for verdict in failed:
         first, *rest = verdict.reason.splitlines() or [""]
         lines.append(f"  {verdict.check}: {first}")
         lines.extend(f"    {line}" for line in rest)
     lines.append(f"  reply: {shorten(reply.text)}")
     return "\n".join(lines)
+
+
+def _count(some: int, all_: int) -> str:
+    if some < all_:
+        return f"{some} of {all_} checks"
+    return "1 check" if some == 1 else f"{some} checks"

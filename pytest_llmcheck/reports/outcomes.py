@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_llmcheck.verdict import Verdict
+
+
+_EXCEPTION = re.compile(r"\A(?:[A-Za-z_]\w*\.)*(?:CheckFailed|Failed|\w+Error): ")
 
 
 def decide(
@@ -52,6 +56,4 @@ def reason_of(report: pytest.TestReport) -> str:
         return str(longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(longrepr, "reprcrash", None)
     text = str(longrepr if crash is None else crash.message)
-    for prefix in ("pytest_llmcheck.CheckFailed: ", "AssertionError: ", "Failed: ", "assert "):
-        text = text.removeprefix(prefix)
-    return text.strip()
+    return _EXCEPTION.sub("", text).removeprefix("assert ").strip()

@@ -20,15 +20,21 @@ MOST_REASON_LINES = 6
 
 def summarise(terminal: pytest.TerminalReporter, report: RunReport) -> None:
     """Write the table and its conclusion."""
-    lines = [line for line in report.lines if line.model is not None]
-    models = [name for name in report.models if any(line.model == name for line in lines)]
+    models = [name for name in report.models if any(line.model == name for line in report.lines)]
+    lines = [line for line in report.lines if line.model in models]
+    others = [line for line in report.lines if line.model is None]
     terminal.write_sep("=", "llmcheck")
     if models:
         _table(terminal, lines, models)
         terminal.write_line("")
     for name in models:
-        text, colour = conclusion(lines, name, report.reference)
+        text, colour = conclusion(report.lines, name, report.reference)
         terminal.write_line(f"{name}{_made_of(lines, name)}: {text}", **{colour: True})
+    if others:
+        bad = sum(line.outcome in BAD for line in others)
+        count = f"{len(others)} test{'s' if len(others) != 1 else ''}"
+        how = f"{bad} of {count} fail{'s' if bad == 1 else ''}" if bad else f"{count}, none fails"
+        terminal.write_line(f"not run per model: {how}", red=bool(bad))
     if broken := first_break(lines, models, report.reference):
         terminal.write_line("")
         terminal.write_line(f"why {broken.model} fails {broken.test}:")
@@ -82,29 +88,52 @@ def _made_of(lines: list[TestLine], model: str) -> str:
 def conclusion(lines: list[TestLine], model: str, reference: str) -> tuple[str, str]:
     """What to say of a model, and its colour.
 
-    A candidate is broken by a test that it fails and the reference passes; where the reference did not
-    run, by any test that it fails. It is safe if it passes all tests.
+    A candidate is broken by a test that it fails and the reference passes; where the reference did not run,
+    by any test that it fails. It is safe if all tests pass, those that are not run per model included. A test
+    that ends in an error, or that has no baseline yet, says nothing of the model.
     """
     mine = {line.test: line for line in lines if line.model == model}
     base = {line.test: line.outcome for line in lines if line.model == reference}
     count = f"{len(mine)} test{'s' if len(mine) != 1 else ''}"
-    bad = [test for test, line in mine.items() if line.outcome in BAD]
+    unready = [test for test, line in mine.items() if line.outcome == "error" or lacks_baseline(line)]
+    bad = [test for test, line in mine.items() if line.outcome in BAD and test not in unready]
     passed = sum(line.outcome == "passed" for line in mine.values())
+    notes = _unready([mine[test] for test in unready])
     if model == reference:
         if bad:
-            return f"the reference itself fails {len(bad)} of {count}", "red"
-        return f"reference, passes {passed} of {count}", "green"
+            return f"the reference itself fails {len(bad)} of {count}{notes}", "red"
+        return f"reference, passes {passed} of {count}{notes}", "red" if unready else "green"
     shared = [test for test in bad if base.get(test) in BAD]
     if len(shared) < len(bad):
         also = f"; {len(shared)} of them fail on {reference} too" if shared else ""
-        return f"BROKEN, fails {len(bad)} of {count}{also}", "red"
+        return f"BROKEN, fails {len(bad)} of {count}{also}{notes}", "red"
     if bad:
-        return f"fails {len(bad)} of {count}, as {reference} does: no verdict on the candidate", "red"
+        return f"fails {len(bad)} of {count}, as {reference} does: no verdict on the candidate{notes}", "red"
+    if unready:
+        return f"no verdict, passes {passed} of {count}{notes}", "red"
     if passed < len(mine):
         undecided = sum(shown(line) == "undecided" for line in mine.values())
         how = f"{undecided} undecided" if undecided else f"{len(mine) - passed} skipped"
         return f"no test fails, {how} of {count}", "yellow"
+    if any(line.model is None and line.outcome in BAD for line in lines):
+        return f"passes all {count} that are run per model, but others fail", "red"
     return f"safe, passes all {count}", "green"
+
+
+def lacks_baseline(line: TestLine) -> bool:
+    """Whether the test failed only for want of a baseline."""
+    failed = [verdict for verdict in line.verdicts if verdict.status == Status.FAILED]
+    return bool(failed) and all(verdict.reason.startswith("no baseline: ") for verdict in failed)
+
+
+def _unready(lines: list[TestLine]) -> str:
+    """What kept tests from judging the model, to be added to a conclusion."""
+    errors = sum(line.outcome == "error" for line in lines)
+    notes = f"; {errors} ended in an error" if errors else ""
+    if missing := len(lines) - errors:
+        has = "has" if missing == 1 else "have"
+        notes += f"; {missing} {has} no baseline yet: pytest --llm-update"
+    return notes
 
 
 def first_break(lines: list[TestLine], models: list[str], reference: str) -> TestLine | None:

@@ -150,6 +150,11 @@ class LLM:
                 f"{name!r} is neither an argument of chat nor a variable of the chat template of model "
                 f"{self.spec.name!r}: {hint}"
             )
+        if tools and "tools" not in template.variables:
+            raise PromptError(
+                f"the chat template of model {self.spec.name!r} never reads `tools`: the model would not see "
+                "them. Use a model that was trained with tools, or describe them in the system prompt"
+            )
         if system is None:
             system = self._run.settings.system
         conversation = normalise(messages)

@@ -242,7 +242,7 @@ class LlmSnapshot:
         command = update_command(test.item, test.name, active)
         if active == test.reference:
             return f"accept: {command}"
-        return f'accept: set reference = "{active}", then {command}'
+        return f'to make {active} the reference: set reference = "{active}" and record all with --llm-update'
 
     def _explain(self, told: Explanation | None) -> None:
         self._explanation = self._root._explanation = told

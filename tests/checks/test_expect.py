@@ -86,7 +86,7 @@ def test_every_failure_is_reported_at_once() -> None:
 def test_a_reply_that_was_cut_is_named_first() -> None:
     error = failure(reply('{"a', "length"), matches_schema({}))
     assert str(error) == (
-        "2 of 2 checks failed on q4, Q4_K_M\n"
+        "2 checks failed on q4, Q4_K_M\n"
         f"  finished(): expected the model to end its reply, but it was {CUT}\n"
         f"  matches_schema({{}}): cut off, so its JSON was not judged; it was {CUT}\n"
         "  reply: '{\"a'"
@@ -139,3 +139,9 @@ def test_a_long_reply_is_cut_in_the_middle() -> None:
     assert shown.endswith("aaa'")
     assert " ... " in shown
     assert len(shown) < 420
+
+
+@pytest.mark.parametrize("wrong", ["hello", finished, None, {"type": "object"}])
+def test_what_is_no_check_is_refused_by_name(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="expect takes checks such as contains"):
+        reply("hello").expect(wrong)

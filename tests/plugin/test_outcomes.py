@@ -59,8 +59,8 @@ class TestFailed:
         result.assert_outcomes(passed=1, failed=3)
         result.stdout.fnmatch_lines(
             [
-                "FAILED test_it.py::test_a[[]f16] - *CheckFailed: 1 of 1 checks failed on f16, *",
-                "FAILED test_it.py::test_a[[]q4] - *CheckFailed: 1 of 1 checks failed on q4, *",
+                "FAILED test_it.py::test_a[[]f16] - *CheckFailed: 1 check failed on f16, *",
+                "FAILED test_it.py::test_a[[]q4] - *CheckFailed: 1 check failed on q4, *",
                 "FAILED test_it.py::test_b[[]q4] - *",
             ]
         )

@@ -160,9 +160,7 @@ class TestComparing:
         )
         assert re.fullmatch(r"cause: the weights changed \(f16 F16 \w{6} -> q4 F16 \w{6}\)", said[1])
         assert said[2] == "first difference in line 1, column 1:"
-        assert said[-1] == (
-            'accept: set reference = "q4", then pytest test_it.py::test_a --llm-model q4 --llm-update'
-        )
+        assert said[-1] == ('to make q4 the reference: set reference = "q4" and record all with --llm-update')
         result.stdout.fnmatch_lines(["*- llmcheck snapshot -*", "--- expected", "+++ received"])
         result.stdout.no_fnmatch_line("*pytest_llmcheck/*")
 

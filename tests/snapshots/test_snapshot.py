@@ -190,7 +190,7 @@ class TestComparing:
             "    expected: refunds take 30 days.\\n",
             "    received: refunds take 14 days.\\n",
             "                           ^",
-            '  accept: set reference = "q2", then pytest test_it.py::test_ticket --llm-model q2 --llm-update',
+            '  to make q2 the reference: set reference = "q2" and record all with --llm-update',
         ]
         assert said.verdicts[0].startswith("failed: snapshot(text): reply of q2 differs from")
         section = said.output.partition("- llmcheck -")[2]

@@ -125,7 +125,7 @@ def _offload(settings: Settings) -> list[str]:
     if settings.device == "gpu":
         why = "sees no GPU" if llama.llama_supports_gpu_offload() else "was built without GPU support"
         raise EngineError(
-            f"model {settings.name!r} asks for a GPU, but the installed llama-cpp-python {why}. Rebuild it "
+            f"it asks for a GPU, but the installed llama-cpp-python {why}. Rebuild it "
             'with CMAKE_ARGS=-DGGML_CUDA=on (or the backend of your device), or set device = "auto"'
         )
     return []
