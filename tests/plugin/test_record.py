@@ -86,7 +86,7 @@ class TestRecord:
         result.assert_outcomes(passed=1)
         (line,) = project.test_lines
         assert (line.model, [reply.fingerprint.model for reply in line.replies]) == (None, ["f16", "q4"])
-        assert table(result) == []
+        assert table(result) == ["not run per model: 1 test, none fails"]
 
     def test_what_ends_early_keeps_what_it_had(self, project: Project) -> None:
         project.tests(

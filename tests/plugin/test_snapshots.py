@@ -164,12 +164,14 @@ class TestComparing:
         result.stdout.fnmatch_lines(["*- llmcheck snapshot -*", "--- expected", "+++ received"])
         result.stdout.no_fnmatch_line("*pytest_llmcheck/*")
 
-    def test_what_accepting_tells_accepts(self, project: Project) -> None:
+    def test_a_candidate_becomes_the_reference_as_the_failure_says(self, project: Project) -> None:
         project.tests(AS_TEXT)
-        (accept,) = [line for line in errors(project.run("--llm-model", "q4")) if line.startswith("accept: ")]
+        assert errors(project.run("--llm-model", "q4"))[-1] == (
+            'to make q4 the reference: set reference = "q4" and record all with --llm-update'
+        )
         settings = project.path / "pyproject.toml"
         settings.write_text(settings.read_text().replace('reference = "f16"', 'reference = "q4"'))
-        project.run_command(accept.partition(", then ")[2]).assert_outcomes(passed=1)
+        project.run("--llm-update").assert_outcomes(passed=1)
         project.run("--llm-model", "q4").assert_outcomes(passed=1)
 
     def test_other_weights_in_the_file_of_the_reference(self, project: Project) -> None:
