@@ -132,7 +132,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """End the hosts and the run record."""
-    session.config.stash[STATE].finish(int(exitstatus))
+    session.config.stash[STATE].finish(session, int(exitstatus))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

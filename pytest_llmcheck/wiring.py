@@ -339,9 +339,11 @@ class State:
 
             summarise(terminal, self._report)
 
-    def finish(self, exit_status: int) -> None:
+    def finish(self, session: pytest.Session, exit_status: int) -> None:
         """The session is over."""
         if self._report is not None:
+            cut = exit_status in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+            self._report.stopped = bool(session.shouldstop or session.shouldfail or cut)
             self._report.end(exit_status)
         self.close()
 

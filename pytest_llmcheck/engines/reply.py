@@ -22,7 +22,7 @@ class Listener(Protocol):
         """Called once for each `expect`, before it raises."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Reply:
     """What the model answered, and what made it.
 
@@ -104,6 +104,10 @@ class Reply:
 
     def __str__(self) -> str:
         return self.text
+
+    def __repr__(self) -> str:
+        # Failing assertions show it; the rest is in the run record.
+        return f"<reply of {self.fingerprint.model} ({self.finish_reason}): {shorten(self.text, 120)}>"
 
 
 def shorten(text: str, limit: int = 400) -> str:

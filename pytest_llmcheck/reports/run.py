@@ -50,6 +50,7 @@ class RunReport:
         reference: name of the reference.
         path: of the run record; None where none could be written.
         trouble: why none could be written.
+        stopped: whether the run ended before all its tests had run.
     """
 
     def __init__(self, root: Path, config: Config, active: tuple[ModelSpec, ...]) -> None:
@@ -58,6 +59,7 @@ class RunReport:
         self.reference = config.reference
         self.path: Path | None = None
         self.trouble: str | None = None
+        self.stopped = False
         self._open: dict[str, _Open] = {}
         self._writer: RecordWriter | None = None
         first = RunLine(

@@ -28,7 +28,7 @@ def summarise(terminal: pytest.TerminalReporter, report: RunReport) -> None:
         _table(terminal, lines, models)
         terminal.write_line("")
     for name in models:
-        text, colour = conclusion(report.lines, name, report.reference)
+        text, colour = conclusion(report.lines, name, report.reference, stopped=report.stopped)
         terminal.write_line(f"{name}{_made_of(lines, name)}: {text}", **{colour: True})
     if others:
         bad = sum(line.outcome in BAD for line in others)
@@ -85,7 +85,9 @@ def _made_of(lines: list[TestLine], model: str) -> str:
     return ""
 
 
-def conclusion(lines: list[TestLine], model: str, reference: str) -> tuple[str, str]:
+def conclusion(
+    lines: list[TestLine], model: str, reference: str, *, stopped: bool = False
+) -> tuple[str, str]:
     """What to say of a model, and its colour.
 
     A candidate is broken by a test that it fails and the reference passes; where the reference did not run,
@@ -116,8 +118,10 @@ def conclusion(lines: list[TestLine], model: str, reference: str) -> tuple[str, 
         how = f"{undecided} undecided" if undecided else f"{len(mine) - passed} skipped"
         return f"no test fails, {how} of {count}", "yellow"
     if any(line.model is None and line.outcome in BAD for line in lines):
-        return f"passes all {count} that are run per model, but others fail", "red"
-    return f"safe, passes all {count}", "green"
+        return f"passes {count}, but tests that are not run per model fail", "red"
+    if stopped:
+        return f"passes the {count} that ran before the run was stopped: no verdict", "yellow"
+    return f"safe, passes {'all ' if len(mine) > 1 else ''}{count}", "green"
 
 
 def lacks_baseline(line: TestLine) -> bool:

@@ -37,6 +37,7 @@ def test_json_says_that_the_reply_was_cut() -> None:
 
 def test_shown_as_its_text() -> None:
     assert str(make_reply("Hello")) == "Hello"
+    assert repr(make_reply("Hello\n")) == "<reply of f16 (stop): 'Hello\\n'>"
 
 
 def test_shorten_keeps_both_ends() -> None:

@@ -42,7 +42,7 @@ UNDECIDED = VerdictRecord("snapshot", "not applicable", "weights differ")
         (lines(f16="passed passed"), "f16", "reference, passes 2 of 2 tests"),
         (lines(f16="passed skipped"), "f16", "reference, passes 1 of 2 tests"),
         (lines(f16="failed"), "f16", "the reference itself fails 1 of 1 test"),
-        (lines(f16="passed", q4="passed"), "q4", "safe, passes all 1 test"),
+        (lines(f16="passed", q4="passed"), "q4", "safe, passes 1 test"),
         (lines(f16="passed passed", q4="passed failed"), "q4", "BROKEN, fails 1 of 2 tests"),
         (
             lines(f16="passed failed", q4="failed failed"),
@@ -79,12 +79,18 @@ UNDECIDED = VerdictRecord("snapshot", "not applicable", "weights differ")
         (
             [*lines(q4="passed"), line("b", None, "failed")],
             "q4",
-            "passes all 1 test that are run per model, but others fail",
+            "passes 1 test, but tests that are not run per model fail",
         ),
     ],
 )
 def test_conclusion(given: list[TestLine], model: str, expected: str) -> None:
     assert conclusion(given, model, "f16")[0] == expected
+
+
+def test_a_stopped_run_calls_nobody_safe() -> None:
+    given = lines(f16="passed passed", q4="passed passed")
+    said, _ = conclusion(given, "q4", "f16", stopped=True)
+    assert said == "passes the 2 tests that ran before the run was stopped: no verdict"
 
 
 def test_the_break_that_is_told_is_one_that_the_reference_passes() -> None:
