@@ -48,16 +48,9 @@ def build() -> None:
     name = f"llama_cpp_python-{version}"
     archive = FOLDER / f"{name}.tar.gz"
     if not archive.exists():
-        download = [
-            "download",
-            "--no-deps",
-            "--no-binary",
-            ":all:",
-            "--no-build-isolation",
-            "--dest",
-            str(FOLDER),
-        ]
-        subprocess.run([sys.executable, "-m", "pip", *download, f"llama-cpp-python=={version}"], check=False)
+        download = ["download", "--no-deps", "--no-binary", ":all:", "--dest", str(FOLDER)]
+        requirement = f"llama-cpp-python=={version}"
+        subprocess.run([sys.executable, "-m", "pip", *download, requirement], check=True)
     source = FOLDER / name / "vendor" / "llama.cpp"
     if not source.exists():
         with tarfile.open(archive) as opened:

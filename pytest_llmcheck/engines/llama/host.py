@@ -79,6 +79,7 @@ class Host:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._clients: set[Connection] = set()
         self._changing = threading.Lock()
+        self._ending = False
         self._since: float | None = None
         self._log: Log | None = None
         self._model: Model | None = None
@@ -103,6 +104,10 @@ class Host:
                 return
             connection = Connection(raw)
             with self._changing:
+                if self._ending:
+                    # Not greeted: it starts a host of its own.
+                    connection.close()
+                    return
                 self._clients.add(connection)
             threading.Thread(target=self._read, args=(connection,), daemon=True).start()
 
@@ -121,6 +126,7 @@ class Host:
     def _end_if_alone(self) -> None:
         with self._changing:
             if not self._clients:
+                self._ending = True
                 self._listener.close()
                 self._jobs.put(None)
 
