@@ -11,7 +11,7 @@ import click
 
 from pytest_llmcheck.cli.common import find
 from pytest_llmcheck.errors import PromptError
-from pytest_llmcheck.prompts import ChatTemplate, choose_template, normalise, with_system
+from pytest_llmcheck.prompts import normalise, template_of, with_system
 
 
 @click.command()
@@ -32,13 +32,7 @@ def render(model: str, message: str, system: str | None, tools: Path | None) -> 
     """
     spec, header, _ = find(model)
     offered = None if tools is None else _read_tools(tools)
-    template = ChatTemplate(
-        choose_template(header.chat_templates, spec.chat_template, model=spec.name, tools=bool(offered)),
-        bos_token=header.bos_token,
-        eos_token=header.eos_token,
-        special_tokens=header.special_tokens,
-        origin=f"the chat template of model {spec.name!r}",
-    )
+    template = template_of(header, spec, tools=bool(offered))
     messages = with_system(normalise(message), spec.system if system is None else system)
     text = template.render(messages, tools=offered)
     if offered and template.unused(["tools"]):

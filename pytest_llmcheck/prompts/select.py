@@ -5,10 +5,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.errors import PromptError
+from pytest_llmcheck.prompts.template import ChatTemplate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from pytest_llmcheck.models import GGUFHeader, ModelSpec
+
+
+def template_of(header: GGUFHeader, spec: ModelSpec, *, tools: bool) -> ChatTemplate:
+    """The template that a model's prompts are rendered with.
+
+    Args:
+        header: of the model's file.
+        spec: its declaration, which may override the template.
+        tools: whether tools are offered.
+
+    Raises:
+        PromptError: as `choose_template`, or the template cannot be compiled.
+    """
+    return ChatTemplate(
+        choose_template(header.chat_templates, spec.chat_template, model=spec.name, tools=tools),
+        bos_token=header.bos_token,
+        eos_token=header.eos_token,
+        special_tokens=header.special_tokens,
+        origin=f"the chat template of model {spec.name!r}",
+    )
 
 
 def choose_template(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmcheck.engines.reply import Reply
 from pytest_llmcheck.engines.types import Fingerprint, Prompt, Request, Sampling
 from pytest_llmcheck.errors import ConfigError, LlmcheckError, PromptError, did_you_mean
-from pytest_llmcheck.prompts import ChatTemplate, choose_template, normalise, with_system
+from pytest_llmcheck.prompts import ChatTemplate, normalise, template_of, with_system
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -167,17 +167,7 @@ class LLM:
     def _template(self, *, tools: bool) -> ChatTemplate:
         found = self._templates.get(tools)
         if found is None:
-            header = self._model.header
-            source = choose_template(
-                header.chat_templates, self.spec.chat_template, model=self.spec.name, tools=tools
-            )
-            found = ChatTemplate(
-                source,
-                bos_token=header.bos_token,
-                eos_token=header.eos_token,
-                special_tokens=header.special_tokens,
-                origin=f"the chat template of model {self.spec.name!r}",
-            )
+            found = template_of(self._model.header, self.spec, tools=tools)
             self._templates[tools] = found
         return found
 
