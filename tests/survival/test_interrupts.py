@@ -35,6 +35,11 @@ def hosts(run: subprocess.Popen[Any]) -> list[psutil.Process]:
     return [child for child in children if "pytest_llmcheck.engines.llama.host" in child.cmdline()]
 
 
+def interruptible() -> None:
+    """In the child: a suite that a shell has started in the background ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def all_gone(processes: list[psutil.Process]) -> bool:
     return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
 
@@ -70,7 +75,7 @@ def test_host_killed_in_the_middle_of_a_reply(project: pytest.Pytester) -> None:
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.re_match_lines(
         [
-            r"E +pytest_llmcheck\.errors\.EngineError: the model host of 'smollm' \(process \d+\) was killed "
+            r"E +pytest_llmcheck\.EngineError: the model host of 'smollm' \(process \d+\) was killed "
             r"by SIGKILL \(perhaps out of memory\) while it was working; the next test starts a new one",
             r"E +end of its log:",
         ]
@@ -90,7 +95,12 @@ def test_ctrl_c_during_generation(project: pytest.Pytester) -> None:
     )
     command = [sys.executable, "-m", "pytest", *QUIET]
     run = subprocess.Popen(
-        command, cwd=project.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=project.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=interruptible,
     )
     wait_until(lambda: (project.path / "started").exists() and hosts(run))
     started = hosts(run)
@@ -123,6 +133,7 @@ def test_ctrl_c_leaves_the_terminal_usable(project: pytest.Pytester) -> None:
         stdout=terminal,
         stderr=terminal,
         start_new_session=True,
+        preexec_fn=interruptible,
     )
     os.set_blocking(control, False)
     output = b""
