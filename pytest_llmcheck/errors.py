@@ -26,7 +26,15 @@ class PromptError(LlmcheckError):
 
 
 class EngineError(LlmcheckError):
-    """The engine could not answer: it died, hung, refused the file or ran out of memory."""
+    """The engine could not answer: it died, hung, refused the file or ran out of memory.
+
+    Attributes:
+        passing: the host died or hung; another try may go well. False where llama.cpp refused in words.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 for _error in (LlmcheckError, ConfigError, ModelError, PromptError, EngineError):

@@ -89,9 +89,9 @@ class RunReport:
 
     def lose(self, report: pytest.TestReport) -> None:
         """A worker of pytest-xdist died in a test: one report of no phase stands for all that are missing."""
-        if test := self._open.get(report.nodeid):
-            test.outcome, test.reason = "error", reason_of(report)
-            self._close(report.nodeid)
+        test = self._open.setdefault(report.nodeid, _Open(report.nodeid, None))
+        test.outcome, test.reason = "error", reason_of(report)
+        self._close(report.nodeid)
 
     def _close(self, nodeid: str) -> None:
         test = self._open.pop(nodeid)
@@ -100,7 +100,8 @@ class RunReport:
             test=test.test,
             model=test.model,
             outcome=test.outcome,
-            reason=test.reason,
+            # A lone surrogate cannot be written.
+            reason=test.reason.encode("utf-8", "backslashreplace").decode(),
             seconds=round(test.seconds, 4),
             replies=test.replies,
             verdicts=test.verdicts,
@@ -121,10 +122,10 @@ class RunReport:
         if self._writer is not None:
             try:
                 self._writer.write(line)
-            except OSError as error:
+            except (OSError, UnicodeError, TypeError) as error:
                 self._give_up(error)
 
-    def _give_up(self, error: OSError) -> None:
+    def _give_up(self, error: Exception) -> None:
         # The tests are worth more than their record.
         self._writer = None
         self.trouble = str(error)

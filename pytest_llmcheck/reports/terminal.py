@@ -117,8 +117,11 @@ def conclusion(
         undecided = sum(shown(line) == "undecided" for line in mine.values())
         how = f"{undecided} undecided" if undecided else f"{len(mine) - passed} skipped"
         return f"no test fails, {how} of {count}", "yellow"
-    if any(line.model is None and line.outcome in BAD for line in lines):
+    others = [line for line in lines if line.model is None]
+    if any(line.outcome in BAD for line in others):
         return f"passes {count}, but tests that are not run per model fail", "red"
+    if any(shown(line) == "undecided" for line in others):
+        return f"passes {count}, but tests that are not run per model are undecided", "yellow"
     if stopped:
         return f"passes the {count} that ran before the run was stopped: no verdict", "yellow"
     return f"safe, passes {'all ' if len(mine) > 1 else ''}{count}", "green"

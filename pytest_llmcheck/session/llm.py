@@ -117,6 +117,8 @@ class LLM:
         text, template = self._render(messages, system, tools, variables)
         if max_tokens is None:
             max_tokens = run.settings.max_tokens or run.config.max_tokens
+        if isinstance(max_tokens, bool) or not isinstance(max_tokens, int):
+            raise ConfigError(f"max_tokens must be a whole number, got {max_tokens!r}")
         if max_tokens < 1:
             raise PromptError(f"max_tokens must be at least 1, got {max_tokens}")
         engine, info = self._engine()
@@ -203,6 +205,14 @@ def check_sampling(sampling: Sampling) -> Sampling:
         ConfigError: names the argument and its range.
     """
     __tracebackhide__ = True
+    for name in ("top_k", "seed"):
+        value = getattr(sampling, name)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ConfigError(f"{name} must be a whole number, got {value!r}")
+    for name in ("temperature", "top_p", "min_p"):
+        value = getattr(sampling, name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"{name} must be a number, got {value!r}")
     ranges = {
         "temperature": (0.0 <= sampling.temperature < float("inf"), "at least 0"),
         "top_k": (sampling.top_k >= 0, "at least 0"),

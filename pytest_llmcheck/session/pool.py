@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -84,7 +85,8 @@ class Pool:
                     info = engine.load()
                 except (EngineError, ModelError) as error:
                     engine.close()
-                    self._refused[settings] = error
+                    if not getattr(error, "passing", False):
+                        self._refused[settings] = error
                     raise
             else:
                 info = engine.load()
@@ -152,4 +154,7 @@ def remove_shared_folder(run: str) -> None:
 
 
 def _shared_path(run: str) -> Path:
-    return Path(tempfile.gettempdir()) / f"llmcheck-{os.getuid()}-{run[:16]}"
+    return (
+        Path(tempfile.gettempdir())
+        / f"llmcheck-{os.getuid()}-{hashlib.sha256(run.encode()).hexdigest()[:16]}"
+    )

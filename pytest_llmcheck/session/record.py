@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -100,8 +101,20 @@ class EndLine(msgspec.Struct, frozen=True, kw_only=True, tag="end", tag_field="l
 
 def verdict_record(verdict: Verdict) -> VerdictRecord:
     """A verdict in recordable form."""
-    evidence = dict(verdict.evidence)
-    return VerdictRecord(verdict.check, str(verdict.status), verdict.reason, verdict.score, evidence)
+    evidence = {str(key): plain(value) for key, value in verdict.evidence.items()}
+    score = None if verdict.score is None else float(verdict.score)
+    return VerdictRecord(verdict.check, str(verdict.status), verdict.reason, score, evidence)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it; what it cannot is shown as text: a user's check must not stop the run."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    return repr(value)
 
 
 def reply_record(reply: Reply) -> ReplyRecord:

@@ -153,7 +153,7 @@ class LlamaEngine:
                 except TimeoutError:
                     self._look_after(line, limit)
         except HostEnded:
-            raise EngineError(self._obituary(line)) from None
+            raise EngineError(self._obituary(line), passing=True) from None
         except BaseException:
             # Ctrl-C or a hung host: nobody waits for this answer any more.
             line.cancel(pending.id)
@@ -177,7 +177,8 @@ class LlamaEngine:
         line.kill()
         raise EngineError(
             f"the model host of {self.settings.name!r} (process {line.pid}) {why} and was killed; the next "
-            f"test starts a new one{_tail(self._log)}"
+            f"test starts a new one{_tail(self._log)}",
+            passing=True,
         )
 
     @property

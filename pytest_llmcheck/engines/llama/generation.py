@@ -39,7 +39,8 @@ def generate(model: Model, request: Request, *, received: float, cancelled: Call
     """
     started = perf_counter()
     context, vocabulary = model.context, model.vocabulary
-    prompt = vocabulary.tokenise(request.prompt)
+    # A beginning-of-sequence token alone is no prompt either.
+    prompt = vocabulary.tokenise(request.prompt) if request.prompt else []
     check_length(len(prompt), context.n_ctx)
 
     def go_on() -> None:
