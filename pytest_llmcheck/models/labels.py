@@ -26,15 +26,15 @@ class TensorLike(Protocol):
     """What a label needs to know of a tensor."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str: ...  # noqa: D102 - see TensorInfo
     @property
-    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+    def shape(self) -> tuple[int, ...]: ...  # noqa: D102 - see TensorInfo
     @property
-    def type_name(self) -> str: ...  # noqa: D102
+    def type_name(self) -> str: ...  # noqa: D102 - see TensorInfo
     @property
-    def n_params(self) -> int: ...  # noqa: D102
+    def n_params(self) -> int: ...  # noqa: D102 - see TensorInfo
     @property
-    def n_bytes(self) -> int: ...  # noqa: D102
+    def n_bytes(self) -> int: ...  # noqa: D102 - see TensorInfo
 
 
 class TypeCount(NamedTuple):

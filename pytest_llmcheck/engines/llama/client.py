@@ -49,7 +49,7 @@ then decode tenfold slower than one. See docs/performance.md for the figures.
 KINDS: dict[str, type[LlmcheckError]] = {"prompt": PromptError, "model": ModelError}
 
 
-class HostEnded(Exception):  # noqa: N818
+class HostEnded(Exception):  # noqa: N818 - a signal, not an error
     """The connection is gone; inside this file only."""
 
 

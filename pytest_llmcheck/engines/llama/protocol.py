@@ -123,7 +123,7 @@ from_client = msgspec.msgpack.Decoder(FromClient)
 from_host = msgspec.msgpack.Decoder(FromHost)
 
 
-class BadFrame(Exception):  # noqa: N818
+class BadFrame(Exception):  # noqa: N818 - what came, not what went wrong here
     """The peer does not speak this protocol."""
 
 
