@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "build" / "judges"
-TARGETS = ("llama-bench",)
+TARGETS = ("llama-bench", "llama-batched-bench", "llama-server", "llama-perplexity")
 OPTIONS = (
     "-DLLAMA_CURL=OFF",
     "-DLLAMA_BUILD_TESTS=OFF",

@@ -37,6 +37,23 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return self.temperature == 0.0
 
 
+class Constraint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the text of a reply is held to while it is decoded.
+
+    Attributes:
+        kind: ``schema`` for a JSON Schema, ``grammar`` for llama.cpp's GBNF.
+        source: the schema as JSON, or the grammar's text with a rule ``root``.
+    """
+
+    kind: Literal["schema", "grammar"]
+    source: str
+
+    @property
+    def sha256(self) -> str:
+        """Hash of kind and source, hexadecimal."""
+        return hashlib.sha256(f"{self.kind}\n{self.source}".encode()).hexdigest()
+
+
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One prompt to be continued.
 
@@ -45,7 +62,8 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         max_tokens: upper bound of the reply's length, in tokens.
         sampling: how tokens are chosen.
         top_logprobs: how many alternatives to report with each token.
-        timeout: seconds that the engine may work on it.
+        timeout: seconds that the engine may work on it; waiting for a free slot does not count.
+        constraint: what the reply's text is held to.
     """
 
     prompt: str
@@ -53,6 +71,27 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     sampling: Sampling = Sampling()
     top_logprobs: int = 5
     timeout: float = 600.0
+    constraint: Constraint | None = None
+
+
+class ScoreRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A prompt and what is given as its continuation (teacher forcing).
+
+    Attributes:
+        prompt: the rendered text; control tokens in it are parsed as such.
+        continuation: token ids, or a text that is tokenised on its own, control tokens not parsed.
+        top_logprobs: how many alternatives to report with each token.
+        timeout: seconds that the engine may work on it.
+        write_rows: a file to be made with the whole rows of logits, for another model's `read_rows`.
+        read_rows: a file that another model's `write_rows` made for the same prompt and continuation.
+    """
+
+    prompt: str
+    continuation: str | tuple[int, ...]
+    top_logprobs: int = 5
+    timeout: float = 600.0
+    write_rows: str = ""
+    read_rows: str = ""
 
 
 class Alternative(msgspec.Struct, frozen=True):
@@ -90,6 +129,8 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
         total: from the start of work to the end.
         prompt_tokens: tokens of the prompt.
         reply_tokens: tokens of the reply, the end-of-generation token included.
+        reused_tokens: tokens of the prompt whose state came from the prefix store.
+        company: the largest number of other requests that were decoded in the same calls.
     """
 
     queued: float
@@ -99,6 +140,8 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     total: float
     prompt_tokens: int
     reply_tokens: int
+    reused_tokens: int = 0
+    company: int = 0
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -165,6 +208,8 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
         max_tokens: the bound that was set.
         prompt: SHA-256 of the rendered prompt.
         numerics: what decides the bits.
+        constraint: hash of the schema or grammar that the reply was held to; empty where it was free.
+        noise: see `engines.llama.settings.Info`.
     """
 
     model: str
@@ -179,6 +224,8 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     numerics: Numerics
     adapters: tuple[str, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
+    constraint: str = ""
+    noise: float = 0.0
 
     def same_model(self, other: Fingerprint) -> bool:
         """Equal weights, adapters, template and settings, whatever the names."""
@@ -200,6 +247,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
         end: the end-of-generation token, where one ended the reply.
         prompt_ids: token ids of the prompt.
         timings: see `Timings`.
+        ignored: parts of the schema that the constraint does not enforce, such as ``multipleOf at $.price``.
     """
 
     text: str
@@ -208,3 +256,22 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     end: Token | None
     prompt_ids: tuple[int, ...]
     timings: Timings
+    ignored: tuple[str, ...] = ()
+
+
+class Scoring(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine gives back for a `ScoreRequest`.
+
+    Attributes:
+        tokens: the continuation's tokens with their log-probabilities and alternatives.
+        prompt_ids: token ids of the prompt.
+        timings: see `Timings`; `decode` is 0.
+        divergence: with `read_rows`, for each token the KL divergence of this model from the other, in nats.
+        same_top: with `read_rows`, for each token whether both models find the same token most likely.
+    """
+
+    tokens: tuple[Token, ...]
+    prompt_ids: tuple[int, ...]
+    timings: Timings
+    divergence: tuple[float, ...] = ()
+    same_top: tuple[bool, ...] = ()
