@@ -99,6 +99,7 @@ class State:
                 progress=self._progress(),
                 recorder=self.recorder,
                 settings=self._settings,
+                cache=self._pytest.getoption("--llm-cache"),
             )
         return self._run
 

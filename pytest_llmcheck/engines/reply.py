@@ -34,6 +34,8 @@ class Reply:
         prompt: text and token ids that the model saw.
         timings: seconds.
         fingerprint: hashes of weights, template, settings and sampling, plus the numerics.
+        unenforced: parts of the schema of a constrained reply that decoding did not enforce.
+        cached: whether it came from the reply cache; `timings` are then those of the time when it was made.
     """
 
     text: str
@@ -43,6 +45,8 @@ class Reply:
     prompt: Prompt
     timings: Timings
     fingerprint: Fingerprint
+    unenforced: tuple[str, ...] = ()
+    cached: bool = field(default=False, compare=False)
     health: tuple[Check, ...] = field(default=(), compare=False, repr=False)
     listener: Listener | None = field(default=None, compare=False, repr=False)
 
@@ -123,13 +127,21 @@ def describe_failures(reply: Reply, verdicts: tuple[Verdict, ...]) -> str:
     """What failed and why, then what the model said, in at most a screen."""
     failed = [v for v in verdicts if v.status is Status.FAILED]
     made = reply.fingerprint
-    lines = [f"{_count(len(failed), len(verdicts))} failed on {made.model}, {made.quant}"]
+    lines = [f"{_count(len(failed), len(verdicts))} failed on {made.model}, {made.quant}{_constrained(reply)}"]
     for verdict in failed:
         first, *rest = verdict.reason.splitlines() or [""]
         lines.append(f"  {verdict.check}: {first}")
         lines.extend(f"    {line}" for line in rest)
     lines.append(f"  reply: {shorten(reply.text)}")
     return "\n".join(lines)
+
+
+def _constrained(reply: Reply) -> str:
+    """That the reply was held to a schema or grammar, which hides what a free one would have got wrong."""
+    if not reply.fingerprint.constraint:
+        return ""
+    left = f", which leaves out: {'; '.join(reply.unenforced)}" if reply.unenforced else ""
+    return f" (decoded under a constraint{left})"
 
 
 def _count(some: int, all_: int) -> str:

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import secrets
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
+from pytest_llmcheck.engines.constraint import constraint_of
 from pytest_llmcheck.engines.reply import Reply
-from pytest_llmcheck.engines.types import Fingerprint, Prompt, Request, Sampling
+from pytest_llmcheck.engines.score import Score
+from pytest_llmcheck.engines.types import Fingerprint, Prompt, Request, Sampling, ScoreRequest
 from pytest_llmcheck.errors import ConfigError, LlmcheckError, PromptError, did_you_mean
 from pytest_llmcheck.prompts import ChatTemplate, normalise, template_of, with_system
+from pytest_llmcheck.session.pool import settings_of, vocabulary_of
+from pytest_llmcheck.session.samples import Samples
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from pytest_llmcheck.engines.llama.client import LlamaEngine
-    from pytest_llmcheck.engines.llama.settings import Info
+    from pytest_llmcheck.engines.llama.settings import Info, Settings
+    from pytest_llmcheck.engines.types import Scoring
     from pytest_llmcheck.models import ModelSpec, ResolvedModel
     from pytest_llmcheck.prompts import Messages
     from pytest_llmcheck.session.run import Run
 
-ARGUMENTS = ("max_tokens", "min_p", "seed", "system", "temperature", "tools", "top_k", "top_p")
+ARGUMENTS = (
+    "constrain",
+    "max_tokens",
+    "min_p",
+    "seed",
+    "system",
+    "temperature",
+    "tools",
+    "top_k",
+    "top_p",
+)
 
 
 class LLM:
@@ -28,6 +45,7 @@ class LLM:
         self._run = run
         self._model = model
         self._templates: dict[bool, ChatTemplate] = {}
+        self._known: dict[int | None, Settings] = {}
 
     @property
     def spec(self) -> ModelSpec:
@@ -39,7 +57,7 @@ class LLM:
         """Of the model alone: greedy, and with no prompt."""
         __tracebackhide__ = True
         try:
-            _, info = self._engine()
+            info = self._run.answers.info(self._settings)
             return self._fingerprint(info, self._template(tools=False), Prompt("", ()), Sampling(), 0)
         except LlmcheckError as error:
             raise error.with_traceback(None) from None
@@ -56,6 +74,7 @@ class LLM:
         min_p: float = Sampling().min_p,
         seed: int = 0,
         tools: Sequence[dict[str, Any]] | None = None,
+        constrain: dict[str, Any] | bool | str | None = None,
         **template_variables: Any,
     ) -> Reply:
         """Ask and wait for the whole reply. Greedy unless a temperature is given.
@@ -70,10 +89,12 @@ class LLM:
             min_p: see `Sampling`.
             seed: see `Sampling`.
             tools: tool definitions for the template.
+            constrain: a JSON Schema, or a grammar in llama.cpp's GBNF, that the text is held to while it is
+                decoded. It is no proof: judge the reply all the same.
             template_variables: what else the chat template reads, such as ``enable_thinking``.
 
         Raises:
-            PromptError: the messages make no prompt, or it does not fit the context.
+            PromptError: the messages make no prompt, it does not fit the context, or the schema cannot be kept.
             ConfigError: an unknown argument.
             EngineError: the model cannot be loaded or its host died.
         """
@@ -82,9 +103,155 @@ class LLM:
             Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)
         )
         try:
-            return self._chat(messages, system, max_tokens, sampling, tools, template_variables)
+            asked = self._asked(messages, system, max_tokens, sampling, tools, constrain, template_variables)
+            (reply,) = self._ask([asked])
         except LlmcheckError as error:
             # The user's line and the message say all; the frames between are ours.
+            raise error.with_traceback(None) from None
+        return reply
+
+    def chat_many(
+        self,
+        conversations: Iterable[Messages],
+        *,
+        system: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        top_k: int = Sampling().top_k,
+        top_p: float = Sampling().top_p,
+        min_p: float = Sampling().min_p,
+        seed: int = 0,
+        tools: Sequence[dict[str, Any]] | None = None,
+        constrain: dict[str, Any] | bool | str | None = None,
+        **template_variables: Any,
+    ) -> list[Reply]:
+        """Ask many things at once; they are decoded together, and each reply is what `chat` would have given.
+
+        Args:
+            conversations: what `chat` takes as messages, one for each reply; a single text is an error.
+            system: this and all others as for `chat`, the same for all.
+            max_tokens: see `chat`.
+            temperature: see `chat`.
+            top_k: see `chat`.
+            top_p: see `chat`.
+            min_p: see `chat`.
+            seed: see `chat`.
+            tools: see `chat`.
+            constrain: see `chat`.
+            template_variables: see `chat`.
+
+        Returns:
+            The replies, in the order of the conversations.
+
+        Raises:
+            LlmcheckError: as `chat`, for the first that cannot be answered.
+        """
+        __tracebackhide__ = True
+        sampling = check_sampling(
+            Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)
+        )
+        if isinstance(conversations, str):
+            raise ConfigError("chat_many takes a list with one entry for each reply; for one text, use chat")
+        try:
+            return self._ask(
+                [
+                    self._asked(one, system, max_tokens, sampling, tools, constrain, template_variables)
+                    for one in conversations
+                ]
+            )
+        except LlmcheckError as error:
+            raise error.with_traceback(None) from None
+
+    def sample(
+        self,
+        messages: Messages,
+        *,
+        n: int,
+        temperature: float,
+        system: str | None = None,
+        max_tokens: int | None = None,
+        top_k: int = Sampling().top_k,
+        top_p: float = Sampling().top_p,
+        min_p: float = Sampling().min_p,
+        seed: int = 0,
+        tools: Sequence[dict[str, Any]] | None = None,
+        constrain: dict[str, Any] | bool | str | None = None,
+        **template_variables: Any,
+    ) -> Samples:
+        """Several replies to one prompt, decoded together; the prompt is computed once.
+
+        Args:
+            messages: as for `chat`.
+            n: how many replies.
+            temperature: above 0; at 0 all would be the same reply.
+            seed: of the first; reply i has ``seed + i``, and is what `chat` gives for that seed.
+            system: see `chat`.
+            max_tokens: see `chat`.
+            top_k: see `chat`.
+            top_p: see `chat`.
+            min_p: see `chat`.
+            tools: see `chat`.
+            constrain: see `chat`.
+            template_variables: see `chat`.
+
+        Raises:
+            LlmcheckError: as `chat`; ConfigError also for `n` below 1 and a temperature of 0.
+        """
+        __tracebackhide__ = True
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ConfigError(f"n must be a whole number of at least 1, got {n!r}")
+        given = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)
+        if check_sampling(given).greedy:
+            raise ConfigError(
+                "sample at temperature 0 is one answer repeated; give a temperature, or use chat"
+            )
+        seeded = [msgspec.structs.replace(given, seed=seed + i) for i in range(n)]
+        check_sampling(seeded[-1])
+        try:
+            return Samples(
+                self._ask(
+                    [
+                        self._asked(messages, system, max_tokens, one, tools, constrain, template_variables)
+                        for one in seeded
+                    ]
+                )
+            )
+        except LlmcheckError as error:
+            raise error.with_traceback(None) from None
+
+    def score(
+        self,
+        messages: Messages,
+        continuation: str | Reply | Sequence[int],
+        *,
+        against: LLM | None = None,
+        system: str | None = None,
+        tools: Sequence[dict[str, Any]] | None = None,
+        **template_variables: Any,
+    ) -> Score:
+        """How likely a given reply is to this model: one pass over the prompt and the reply, nothing generated.
+
+        Args:
+            messages: as for `chat`.
+            continuation: the reply: a text, token ids, or a `Reply` with the tokens it was made of, the one that
+                ended it included.
+            against: another model with the same vocabulary, whose distributions are compared with this one's
+                over the whole vocabulary: `Score.divergence`. Both see this model's prompt.
+            system: see `chat`.
+            tools: see `chat`.
+            template_variables: see `chat`.
+
+        Raises:
+            LlmcheckError: as `chat`; PromptError also for a continuation that is empty or does not fit.
+        """
+        __tracebackhide__ = True
+        try:
+            text, template = self._render(messages, system, tools, template_variables)
+            request = ScoreRequest(
+                prompt=text, continuation=_continuation(continuation), timeout=self._run.config.timeout
+            )
+            return self._score(request, template, against)
+        except LlmcheckError as error:
             raise error.with_traceback(None) from None
 
     def render(
@@ -99,20 +266,20 @@ class LLM:
         __tracebackhide__ = True
         try:
             text, _ = self._render(messages, system, tools, template_variables)
-            engine, _ = self._engine()
-            return Prompt(text, engine.tokenise(text))
+            return Prompt(text, self._run.answers.engine(self._settings).tokenise(text))
         except LlmcheckError as error:
             raise error.with_traceback(None) from None
 
-    def _chat(
+    def _asked(
         self,
         messages: Messages,
         system: str | None,
         max_tokens: int | None,
         sampling: Sampling,
         tools: Sequence[dict[str, Any]] | None,
+        constrain: dict[str, Any] | bool | str | None,
         variables: dict[str, Any],
-    ) -> Reply:
+    ) -> _Asked:
         run = self._run
         text, template = self._render(messages, system, tools, variables)
         if max_tokens is None:
@@ -121,21 +288,76 @@ class LLM:
             raise ConfigError(f"max_tokens must be a whole number, got {max_tokens!r}")
         if max_tokens < 1:
             raise PromptError(f"max_tokens must be at least 1, got {max_tokens}")
-        engine, info = self._engine()
-        request = Request(prompt=text, max_tokens=max_tokens, sampling=sampling, timeout=run.config.timeout)
-        done = engine.complete(request)
-        prompt = Prompt(text, done.prompt_ids)
-        reply = Reply(
-            text=done.text,
-            finish_reason=done.finish_reason,
-            tokens=done.tokens,
-            end=done.end,
+        request = Request(
+            prompt=text,
+            max_tokens=max_tokens,
+            sampling=sampling,
+            timeout=run.config.timeout,
+            constraint=None if constrain is None else constraint_of(constrain),
+        )
+        return _Asked(request, template)
+
+    def _ask(self, asked: list[_Asked]) -> list[Reply]:
+        run, settings = self._run, self._settings
+        done = run.answers.complete(settings, [one.request for one in asked])
+        info = run.answers.info(settings)
+        replies = []
+        for one, (completion, cached) in zip(asked, done, strict=True):
+            request = one.request
+            prompt = Prompt(request.prompt, completion.prompt_ids)
+            made = self._fingerprint(info, one.template, prompt, request.sampling, request.max_tokens)
+            if request.constraint is not None:
+                made = msgspec.structs.replace(made, constraint=request.constraint.sha256)
+            reply = Reply(
+                text=completion.text,
+                finish_reason=completion.finish_reason,
+                tokens=completion.tokens,
+                end=completion.end,
+                prompt=prompt,
+                timings=completion.timings,
+                fingerprint=made,
+                unenforced=completion.ignored,
+                cached=cached,
+            ).heard_by(run.recorder, run.health)
+            run.recorder.asked(reply)
+            replies.append(reply)
+        run.tell_trouble()
+        return replies
+
+    def _score(self, request: ScoreRequest, template: ChatTemplate, against: LLM | None) -> Score:
+        answers, settings = self._run.answers, self._settings
+        if against is None:
+            scoring, cached = answers.score(settings, request)
+        else:
+            scoring, cached = self._compared(request, against), False
+        prompt = Prompt(request.prompt, scoring.prompt_ids)
+        return Score(
+            tokens=scoring.tokens,
             prompt=prompt,
-            timings=done.timings,
-            fingerprint=self._fingerprint(info, template, prompt, sampling, max_tokens),
-        ).heard_by(run.recorder, run.health)
-        run.recorder.asked(reply)
-        return reply
+            timings=scoring.timings,
+            fingerprint=self._fingerprint(answers.info(settings), template, prompt, Sampling(), 0),
+            divergence=scoring.divergence,
+            same_top=scoring.same_top,
+            cached=cached,
+        )
+
+    def _compared(self, request: ScoreRequest, other: LLM) -> Scoring:
+        """Score with this model against the other's rows, which go through a file: both need not be loaded."""
+        mine, theirs = (vocabulary_of(llm._model.header) for llm in (self, other))
+        if mine != theirs:
+            raise PromptError(
+                f"models {self.spec.name!r} and {other.spec.name!r} have different vocabularies: their "
+                "distributions cannot be compared"
+            )
+        answers = self._run.answers
+        path = answers.pool.folder / f"rows-{secrets.token_hex(8)}"
+        try:
+            replace = msgspec.structs.replace
+            other._run.answers.score(other._settings, replace(request, write_rows=str(path)))
+            scoring, _ = answers.score(self._settings, replace(request, read_rows=str(path)))
+        finally:
+            path.unlink(missing_ok=True)
+        return scoring
 
     def _render(
         self,
@@ -173,29 +395,62 @@ class LLM:
             self._templates[tools] = found
         return found
 
-    def _engine(self) -> tuple[LlamaEngine, Info]:
-        return self._run.pool.engine(self._model, self._run.settings.n_ctx)
+    @property
+    def _settings(self) -> Settings:
+        """What the engine is to load, under the marks of this moment."""
+        n_ctx = self._run.settings.n_ctx
+        found = self._known.get(n_ctx)
+        if found is None:
+            found = self._known[n_ctx] = settings_of(self._model, n_ctx)
+        return found
 
     def _fingerprint(
         self, info: Info, template: ChatTemplate, prompt: Prompt, sampling: Sampling, max_tokens: int
     ) -> Fingerprint:
-        n_ctx = self._run.n_ctx(self._model)
+        context = self._settings.context
+        settings = {"n_ctx": str(context.n_ctx)}
+        if context.rope is not None:
+            settings |= {
+                f"rope_{key}": str(v)
+                for key, v in msgspec.structs.asdict(context.rope).items()
+                if v is not None
+            }
         return Fingerprint(
             model=self.spec.name,
             quant=self._model.header.quant,
             build=info.build,
             device=info.device,
             weights=self._model.sha256,
+            adapters=tuple(f"{adapter.sha256}:{adapter.scale:g}" for adapter in context.adapters),
             template=template.sha256,
             prompt=prompt.sha256,
             sampling=sampling,
             max_tokens=max_tokens,
             numerics=info.numerics,
-            settings=(("n_ctx", str(n_ctx)),),
+            settings=tuple(sorted(settings.items())),
+            noise=info.noise,
         )
 
     def __repr__(self) -> str:
         return f"<llm {self.spec.name}: {self._model.header.quant}>"
+
+
+class _Asked(NamedTuple):
+    """A request and the template that rendered its prompt."""
+
+    request: Request
+    template: ChatTemplate
+
+
+def _continuation(given: str | Reply | Sequence[int]) -> str | tuple[int, ...]:
+    if isinstance(given, str):
+        return given
+    if isinstance(given, Reply):
+        end = () if given.end is None else (given.end.id,)
+        return (*(token.id for token in given.tokens), *end)
+    if wrong := [one for one in given if isinstance(one, bool) or not isinstance(one, int)]:
+        raise ConfigError(f"a continuation is a text, a reply or token ids; got {wrong[0]!r} among them")
+    return tuple(given)
 
 
 def check_sampling(sampling: Sampling) -> Sampling:

@@ -1,4 +1,4 @@
-"""Engines on lease: each model is loaded once, and room is made where memory is short."""
+"""The engines of a run: each model is loaded once, whoever asks."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ import shutil
 import stat
 import tempfile
 import threading
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.engines.llama.client import LlamaEngine
 from pytest_llmcheck.engines.llama.quantise import quantise
-from pytest_llmcheck.engines.llama.settings import Settings
+from pytest_llmcheck.engines.llama.settings import Adapter, ContextSettings, HostSettings, Rope, Settings
+from pytest_llmcheck.engines.llama.width import repacks
 from pytest_llmcheck.errors import EngineError, LlmcheckError, ModelError
-from pytest_llmcheck.models import available_memory, check_fit, context_of, resolve
+from pytest_llmcheck.models import context_of, resolve
 
 if TYPE_CHECKING:
     from pytest_llmcheck.engines.llama.settings import Info
-    from pytest_llmcheck.models import ModelSpec, Progress, ResolvedModel
+    from pytest_llmcheck.models import GGUFHeader, ModelSpec, Progress, ResolvedModel
 
 
 class Pool:
@@ -29,12 +31,16 @@ class Pool:
     Args:
         folder: private folder for sockets and logs, shared by the workers of a run; None makes one.
         progress: shown while hashing, quantising and loading.
+        room_seconds: how long to wait at most until other models have made room.
     """
 
-    def __init__(self, folder: Path | None, progress: Progress | None) -> None:
+    def __init__(
+        self, folder: Path | None, progress: Progress | None, *, room_seconds: float = 600.0
+    ) -> None:
         self._folder = folder
         self._owned: Path | None = None
         self._progress = progress
+        self._room_seconds = room_seconds
         self._lock = threading.RLock()
         self._resolved: dict[str, ResolvedModel | LlmcheckError] = {}
         self._engines: dict[Settings, LlamaEngine] = {}
@@ -58,53 +64,30 @@ class Pool:
                 raise found.with_traceback(None)
             return found
 
-    def engine(self, model: ResolvedModel, n_ctx: int | None) -> tuple[LlamaEngine, Info]:
-        """A loaded engine for the model, with the context asked for or the model's own.
+    def engine(self, settings: Settings) -> tuple[LlamaEngine, Info]:
+        """A loaded engine.
 
         Raises:
             ModelError: it does not fit into memory.
             EngineError: llama.cpp refused it.
         """
-        spec = model.spec if n_ctx is None else replace(model.spec, n_ctx=n_ctx)
-        settings = Settings(
-            name=spec.name,
-            path=str(model.path),
-            n_ctx=context_of(model.header, spec),
-            width=spec.width,
-            threads=spec.threads or usable_cores(),
-            device=spec.device,
-        )
         with self._lock:
             if refused := self._refused.get(settings):
                 raise refused.with_traceback(None)
-            engine = self._engines.pop(settings, None)
-            if engine is None or engine.pid is None:
-                engine = engine or LlamaEngine(settings, self.folder, progress=self._progress)
-                self._make_room(model, spec)
-                try:
-                    info = engine.load()
-                except (EngineError, ModelError) as error:
-                    engine.close()
-                    if not getattr(error, "passing", False):
-                        self._refused[settings] = error
-                    raise
-            else:
-                info = engine.load()
-            # The most recently used is last: room is made from the front.
-            self._engines[settings] = engine
-            return engine, info
-
-    def _make_room(self, model: ResolvedModel, spec: ModelSpec) -> None:
-        """Let go of the models used longest ago until this one fits."""
-        while True:
-            try:
-                check_fit(model.header, spec, available_memory())
-                return
-            except ModelError:
-                if not self._engines:
-                    raise
-                oldest = next(iter(self._engines))
-                self._engines.pop(oldest).close()
+            engine = self._engines.get(settings)
+            if engine is None:
+                engine = LlamaEngine(
+                    settings, self.folder, progress=self._progress, room_seconds=self._room_seconds
+                )
+                self._engines[settings] = engine
+        try:
+            # Not under our lock: threads that ask other models need not wait.
+            return engine, engine.load()
+        except (EngineError, ModelError) as error:
+            if not getattr(error, "passing", False):
+                with self._lock:
+                    self._refused[settings] = error
+            raise
 
     @property
     def folder(self) -> Path:
@@ -122,6 +105,45 @@ class Pool:
             if self._owned is not None:
                 shutil.rmtree(self._owned, ignore_errors=True)
                 self._owned = self._folder = None
+
+
+def settings_of(model: ResolvedModel, n_ctx: int | None) -> Settings:
+    """What an engine is to load for a model, with the context asked for or the model's own."""
+    spec = model.spec if n_ctx is None else replace(model.spec, n_ctx=n_ctx)
+    rope = spec.rope
+    return Settings(
+        name=spec.name,
+        weights=model.sha256,
+        host=HostSettings(
+            path=str(model.path),
+            device=spec.device,
+            repack=repacks(spec.width),
+            gpu_layers=-1 if spec.gpu_layers is None else spec.gpu_layers,
+            main_gpu=spec.main_gpu,
+            split_mode=spec.split_mode,
+            tensor_split=spec.tensor_split,
+            require_gpu=spec.require_gpu,
+        ),
+        context=ContextSettings(
+            n_ctx=context_of(model.header, spec),
+            width=spec.width,
+            threads=spec.threads or usable_cores(),
+            kv=spec.kv,
+            flash_attention=spec.flash_attention,
+            rope=None if rope is None else Rope(**asdict(rope)),
+            adapters=tuple(Adapter(str(a.path), a.sha256, a.scale) for a in model.adapters),
+        ),
+    )
+
+
+def vocabulary_of(header: GGUFHeader) -> str:
+    """Hash over all tokens in order: equal hashes, comparable token ids."""
+    tokens = header.metadata.get("tokenizer.ggml.tokens", ())
+    running = hashlib.sha256()
+    for token in tokens if isinstance(tokens, Sequence) else ():
+        raw = str(token).encode("utf-8", "surrogateescape")
+        running.update(len(raw).to_bytes(4, "big") + raw)
+    return running.hexdigest()
 
 
 def usable_cores() -> int:

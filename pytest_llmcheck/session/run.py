@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.errors import ConfigError, LlmcheckError, did_you_mean
-from pytest_llmcheck.models import context_of
+from pytest_llmcheck.session.answers import Answers
+from pytest_llmcheck.session.cache import ReplyCache
 from pytest_llmcheck.session.llm import LLM
 from pytest_llmcheck.session.pool import Pool
 from pytest_llmcheck.session.settings import MarkSettings
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_llmcheck.config import Config
-    from pytest_llmcheck.models import ModelSpec, Progress, ResolvedModel
+    from pytest_llmcheck.models import ModelSpec, Progress
+    from pytest_llmcheck.session.cache import Mode
     from pytest_llmcheck.session.recorder import Recorder
     from pytest_llmcheck.verdict import Check
 
@@ -31,6 +33,7 @@ class Run:
         progress: shown while hashing, quantising and loading.
         recorder: hears all replies and verdicts.
         settings: gives what the marks say at the moment of a call.
+        cache: ``on``, ``off``, ``refresh`` or ``only``, see `ReplyCache`.
     """
 
     def __init__(
@@ -43,14 +46,17 @@ class Run:
         settings: Callable[[], MarkSettings] = MarkSettings,
         folder: Path | None = None,
         progress: Progress | None = None,
+        cache: Mode = "on",
     ) -> None:
         self.config = config
         self.active = active
         self.health = health
         self.recorder = recorder
         self._settings = settings
-        self.pool = Pool(folder, progress)
+        self.pool = Pool(folder, progress, room_seconds=config.timeout)
+        self.answers = Answers(self.pool, ReplyCache(mode=cache, limit_bytes=config.cache_size * 1_000_000))
         self._llms: dict[str, LLM] = {}
+        self._told = False
 
     @property
     def settings(self) -> MarkSettings:
@@ -72,13 +78,16 @@ class Run:
             found = self._llms[name] = LLM(self, self.pool.resolve(known[name]))
         return found
 
-    def n_ctx(self, model: ResolvedModel) -> int:
-        """Context of one conversation under the present settings, in tokens."""
-        return self.settings.n_ctx or context_of(model.header, model.spec)
+    def tell_trouble(self) -> None:
+        """Say once that the cache cannot be used, if so."""
+        trouble = self.answers.cache.trouble
+        if trouble is not None and not self._told:
+            self._told = True
+            self.recorder.note(trouble)
 
     def close(self) -> None:
         """Let go of all engines."""
-        self.pool.close()
+        self.answers.close()
 
 
 class LLMs:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from typing import TYPE_CHECKING, Any
 
 from pytest_llmcheck.engines.llama.client import LlamaEngine
-from pytest_llmcheck.engines.llama.settings import Settings
+from pytest_llmcheck.engines.llama.settings import ContextSettings, HostSettings, Settings
+from pytest_llmcheck.engines.llama.width import repacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,10 +19,15 @@ WORDS = (
 )
 
 
-def settings(path: Path, **changes: object) -> Settings:
-    """Of a model on two threads with a context of 1024 tokens."""
-    given = {"name": path.stem, "path": str(path), "n_ctx": 1024, "width": 4, "threads": 2, "device": "cpu"}
-    return Settings(**{**given, **changes})  # type: ignore[arg-type]  # checked by the struct's users
+def settings(path: Path, *, width: int = 4, threads: int = 2, n_ctx: int = 1024, **changes: Any) -> Settings:
+    """Of a model on two threads with a context of 1024 tokens, on the CPU unless told otherwise."""
+    of_host = {key: changes.pop(key) for key in HostSettings.__struct_fields__ if key in changes}
+    return Settings(
+        name=path.stem,
+        weights=hashlib.sha256(path.read_bytes()).hexdigest(),
+        host=HostSettings(**{"path": str(path), "device": "cpu", "repack": repacks(width), **of_host}),
+        context=ContextSettings(n_ctx=n_ctx, width=width, threads=threads, **changes),
+    )
 
 
 def engine(
@@ -29,7 +36,7 @@ def engine(
     *,
     patience: float = 30.0,
     progress: Callable[[str, float], None] | None = None,
-    **changes: object,
+    **changes: Any,
 ) -> LlamaEngine:
     """An engine for a file, with its host in `folder`."""
     return LlamaEngine(settings(path, **changes), folder, patience=patience, progress=progress)

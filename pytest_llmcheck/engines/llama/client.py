@@ -1,43 +1,42 @@
-"""The test process's side: starts or finds the model host, asks it, and says what became of it."""
+"""The test process's side of the engine: starts or finds the model host, asks it, and asks again if it dies."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import os
-import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from pytest_llmcheck.engines.llama import protocol
+from pytest_llmcheck.engines.llama.line import HostEnded, Line, describe_exit, tail
 from pytest_llmcheck.errors import EngineError, LlmcheckError, ModelError, PromptError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from pytest_llmcheck.engines.llama.line import Pending
     from pytest_llmcheck.engines.llama.settings import Info, Settings
-    from pytest_llmcheck.engines.types import Completion, Request
+    from pytest_llmcheck.engines.types import Completion, Request, ScoreRequest, Scoring
 
 START_SECONDS = 60.0
 """How long a host may take until it listens (not: until the model is loaded)."""
 
-HANDSHAKE_SECONDS = 10.0
-"""How long a listening host may take to say its version."""
-
 PATIENCE = 30.0
 """Seconds without any sign of life after which a host counts as hung."""
 
+TRIES = 5
+"""How often a request is sent at most: hosts may die under it through no fault of its own."""
+
 A = TypeVar("A", bound=protocol.Message)
+R = TypeVar("R")
 
 SPIN_COUNT = "1000"
 """How long OpenMP's threads spin at a barrier before they sleep; the user's own GOMP_SPINCOUNT wins.
@@ -46,11 +45,15 @@ By default they spin for about a millisecond: on a machine that is busy with oth
 then decode tenfold slower than one. See docs/performance.md for the figures.
 """
 
-KINDS: dict[str, type[LlmcheckError]] = {"prompt": PromptError, "model": ModelError}
+KINDS: dict[str, type[LlmcheckError]] = {"prompt": PromptError, "model": ModelError, "room": ModelError}
 
 
-class HostEnded(Exception):  # noqa: N818 - a signal, not an error
-    """The connection is gone; inside this file only."""
+class AskAgain(Exception):  # noqa: N818 - a signal, not an error
+    """The request was not answered through no known fault of its own; `error` says what happened."""
+
+    def __init__(self, error: EngineError, *, alone: bool) -> None:
+        self.error = error
+        self.alone = alone
 
 
 class LlamaEngine:
@@ -61,6 +64,7 @@ class LlamaEngine:
         folder: private folder of the run; workers that share it share the host.
         progress: called with (stage, fraction) while the model is loading.
         patience: seconds without a sign of life after which the host is killed.
+        room_seconds: how long to wait for other models of the run to make room.
     """
 
     def __init__(
@@ -70,11 +74,14 @@ class LlamaEngine:
         *,
         progress: Callable[[str, float], None] | None = None,
         patience: float = PATIENCE,
+        room_seconds: float = 600.0,
     ) -> None:
         self.settings = settings
+        self._folder = folder
         self._progress = progress
         self._patience = patience
-        key = hashlib.sha256(msgspec.json.encode(settings)).hexdigest()[:10]
+        self._room_seconds = room_seconds
+        key = hashlib.sha256(msgspec.json.encode(settings.host)).hexdigest()[:10]
         self._base = folder / key
         self._opening = threading.Lock()
         self._line: Line | None = None
@@ -85,7 +92,7 @@ class LlamaEngine:
 
         Raises:
             EngineError: llama.cpp refused the file, or the host cannot start.
-            ModelError: the file cannot be read.
+            ModelError: the file cannot be read, or it does not fit into memory.
         """
         if self._info is None:
             self._open()
@@ -102,15 +109,46 @@ class LlamaEngine:
 
         Raises:
             PromptError: the prompt is empty or does not fit.
-            EngineError: the host died, hung, or ran into the time limit.
+            EngineError: the host died under this request, hung, or ran into the time limit.
         """
-        return self._ask(
-            lambda id_: protocol.Generate(id_, request), protocol.Done, request.timeout
-        ).completion
+        return self.submit(request).result()
+
+    def submit(self, request: Request) -> Ticket[Completion]:
+        """Ask without waiting, so that many requests are decoded together."""
+        settings = self.settings
+        return Ticket(
+            self,
+            lambda id_, alone: protocol.Generate(id_, settings, request, alone),
+            lambda answer: answer.completion,
+            protocol.Done,
+            request.timeout,
+        )
+
+    def score(self, request: ScoreRequest) -> Scoring:
+        """Log-probabilities of a given continuation. Raises as `complete` does."""
+        return self.submit_score(request).result()
+
+    def submit_score(self, request: ScoreRequest) -> Ticket[Scoring]:
+        """Ask for log-probabilities without waiting."""
+        settings = self.settings
+        return Ticket(
+            self,
+            lambda id_, alone: protocol.Rate(id_, settings, request, alone),
+            lambda answer: answer.scoring,
+            protocol.Rated,
+            request.timeout,
+        )
 
     def tokenise(self, text: str) -> tuple[int, ...]:
         """Token ids of a rendered prompt."""
-        return self._ask(lambda id_: protocol.Tokenise(id_, text), protocol.Tokens, self._patience).ids
+        ticket: Ticket[tuple[int, ...]] = Ticket(
+            self,
+            lambda id_, _: protocol.Tokenise(id_, text),
+            lambda answer: answer.ids,
+            protocol.Tokens,
+            self._patience,
+        )
+        return ticket.result()
 
     def close(self) -> None:
         """Let go of the host; it ends with its last client."""
@@ -119,32 +157,20 @@ class LlamaEngine:
                 self._line.close()
                 self._line = None
 
-    def _ask(self, message: Callable[[int], protocol.Message], answer: type[A], limit: float) -> A:
+    # -- one request ------------------------------------------------------------------------------
+
+    def send(self, message: Callable[[int], protocol.Message]) -> tuple[Line, Pending]:
+        """Hand a request to the host, which is started if need be."""
         line = self._open()
-        return self._wait(line, message, answer, limit)
+        return line, line.ask(message)
 
-    def _open(self) -> Line:
-        with self._opening:
-            if self._line is None or self._line.ended:
-                if self._line is not None:
-                    self._line.close()
-                self._line = None
-                line = self._find_or_start()
-                try:
-                    loaded = self._wait(
-                        line, lambda id_: protocol.Load(id_, self.settings), protocol.Loaded, float("inf")
-                    )
-                except BaseException:
-                    line.close()
-                    raise
-                self._info = loaded.info
-                self._line = line
-            return self._line
+    def wait(self, line: Line, pending: Pending, answer: type[A], limit: float) -> A:
+        """The answer to a request.
 
-    def _wait(
-        self, line: Line, message: Callable[[int], protocol.Message], answer: type[A], limit: float
-    ) -> A:
-        pending = line.ask(message)
+        Raises:
+            AskAgain: there will be none, and another try may go well.
+            LlmcheckError: the host refuses, or died while it worked on this request alone.
+        """
         try:
             while True:
                 try:
@@ -153,16 +179,36 @@ class LlamaEngine:
                 except TimeoutError:
                     self._look_after(line, limit)
         except HostEnded:
-            raise EngineError(self._obituary(line), passing=True) from None
+            error = EngineError(self._obituary(line), passing=True)
+            if pending.begun:
+                raise error from None
+            raise AskAgain(error, alone=True) from None
+        except EngineError as error:
+            if pending.begun:
+                raise
+            raise AskAgain(error, alone=True) from None
         except BaseException:
-            # Ctrl-C or a hung host: nobody waits for this answer any more.
+            # Ctrl-C: nobody waits for this answer any more.
             line.cancel(pending.id)
             raise
         if isinstance(result, protocol.Failed):
-            raise KINDS.get(result.kind, EngineError)(f"model {self.settings.name!r}: {result.message}")
+            raise self._refusal(result)
         if not isinstance(result, answer):
             raise EngineError(f"the model host answered {type(result).__name__} to {answer.__name__}")
         return result
+
+    def _refusal(self, failed: protocol.Failed) -> Exception:
+        message = f"model {self.settings.name!r}: {failed.message}"
+        match failed.kind:
+            case "together":
+                return AskAgain(EngineError(message), alone=True)
+            case "leaving":
+                return AskAgain(EngineError(message, passing=True), alone=False)
+            case "unloaded":
+                return Unloaded(message)
+            case "room":
+                return NoRoom(failed.message)
+        return KINDS.get(failed.kind, EngineError)(message)
 
     def _look_after(self, line: Line, limit: float) -> None:
         """Kill a host that shows no life, or that has been in one decode call beyond the time limit."""
@@ -177,7 +223,7 @@ class LlamaEngine:
         line.kill()
         raise EngineError(
             f"the model host of {self.settings.name!r} (process {line.pid}) {why} and was killed; the next "
-            f"test starts a new one{_tail(self._log)}",
+            f"test starts a new one{tail(self._log)}",
             passing=True,
         )
 
@@ -186,29 +232,116 @@ class LlamaEngine:
         return self._base.with_suffix(".log")
 
     def _obituary(self, line: Line) -> str:
-        how = line.how_it_ended()
+        how = line.how_it_ended(self._log)
         return (
-            f"the model host of {self.settings.name!r} (process {line.pid}) {how} while it was working; the "
-            f"next test starts a new one{_tail(self._log)}"
+            f"the model host of {self.settings.name!r} (process {line.pid}) {how} while it was working on this "
+            f"request; the next test starts a new one{tail(self._log)}"
         )
+
+    # -- the host ---------------------------------------------------------------------------------
+
+    def _open(self) -> Line:
+        with self._opening:
+            if self._line is None or self._line.ended:
+                if self._line is not None:
+                    self._line.close()
+                self._line = None
+                self._line, self._info = self._connect()
+            return self._line
+
+    def _connect(self) -> tuple[Line, Info]:
+        """A host with the model loaded.
+
+        Only one process of the run loads at a time: two that look at the free memory at the same time would both
+        find enough.
+        """
+        with contextlib.suppress(OSError, HostEnded, Unloaded, AskAgain):
+            # Usually another worker has loaded it already, and nobody has to queue.
+            line = self._line_to(self._base.with_suffix(".sock"), None)
+            return line, self._load(line, wait=False)
+        deadline = time.monotonic() + self._room_seconds
+        try:
+            with FileLock(self._folder / "loading.lock", timeout=self._room_seconds):
+                return self._connect_alone(deadline)
+        except Timeout:
+            raise EngineError(
+                f"model {self.settings.name!r}: another worker has been loading a model for "
+                f"{self._room_seconds:g} s (the time limit); see the logs in {self._folder}"
+            ) from None
+
+    def _connect_alone(self, deadline: float) -> tuple[Line, Info]:
+        tries = lonely = 0
+        while True:
+            line = self._find_or_start()
+            try:
+                return line, self._load(line, wait=True)
+            except NoRoom as full:
+                # Twice: the last of the others may have ended since memory was looked at.
+                lonely = 0 if self._ask_for_room() else lonely + 1
+                if lonely == 2:
+                    raise ModelError(f"model {self.settings.name!r}: {full}") from None
+                if time.monotonic() > deadline:
+                    raise ModelError(
+                        f"model {self.settings.name!r}: waited {self._room_seconds:g} s (the time limit) for "
+                        f"other models of this run to make room\n{full}"
+                    ) from None
+                time.sleep(0.1)
+            except AskAgain as again:
+                tries += 1
+                if tries == 2:
+                    raise again.error from None
+
+    def _load(self, line: Line, *, wait: bool) -> Info:
+        try:
+            pending = line.ask(lambda id_: protocol.Load(id_, self.settings, wait))
+            return self.wait(line, pending, protocol.Loaded, float("inf")).info
+        except BaseException:
+            line.close()
+            raise
+
+    def _ask_for_room(self) -> bool:
+        """Ask the host of this run that has been idle longest to end; False if there is no other."""
+        others: list[Line] = []
+        leaving = False
+        for path in self._folder.glob("*.sock"):
+            if path != self._base.with_suffix(".sock"):
+                try:
+                    others.append(Line(path, None))
+                except HostEnded:
+                    # It listens and serves nobody new: it has been asked already.
+                    leaving = True
+                except OSError:
+                    pass
+        for line in others:
+            line.ping()
+        time.sleep(0.05)
+        ranked = sorted(others, key=lambda line: line.idle, reverse=True)
+        if ranked and not leaving:
+            ranked[0].make_room()
+        for line in ranked:
+            line.close()
+        return leaving or bool(ranked)
+
+    def _line_to(self, path: Path, process: subprocess.Popen[bytes] | None) -> Line:
+        return Line(path, process, self.settings.name, self._progress)
 
     def _find_or_start(self) -> Line:
         path = self._base.with_suffix(".sock")
         with FileLock(self._base.with_suffix(".lock"), timeout=START_SECONDS * 2):
             with contextlib.suppress(OSError, HostEnded):
-                return Line(path, None, self.settings.name, self._progress)
+                return self._line_to(path, None)
             path.unlink(missing_ok=True)
             process = self._start(path)
             deadline = time.monotonic() + START_SECONDS
             while True:
                 with contextlib.suppress(OSError, HostEnded):
-                    return Line(path, process, self.settings.name, self._progress)
+                    return self._line_to(path, process)
                 code = process.poll()
                 if code is not None or time.monotonic() > deadline:
                     process.kill()
                     process.wait()
                     how = "does not listen" if code is None else describe_exit(code)
-                    raise EngineError(f"the model host cannot start: it {how}{_tail(self._log)}")
+                    raise EngineError(f"the model host cannot start: it {how}{tail(self._log)}")
                 time.sleep(0.01)
 
     def _start(self, path: Path) -> subprocess.Popen[bytes]:
@@ -226,159 +359,66 @@ class LlamaEngine:
             )
 
 
-class Pending:
-    """A question on its way."""
+class Ticket(Generic[R]):
+    """A request on its way.
 
-    def __init__(self, id_: int) -> None:
-        self.id = id_
-        self.future: Future[protocol.FromHost] = Future()
+    If the host dies or hangs while several requests are in its hands, each is asked again, alone, so that one that
+    kills hosts fails by itself.
 
-
-class Line:
-    """One connection to a host, with a thread that sorts its answers by request id.
-
-    Raises:
-        OSError: nobody listens there.
-        HostEnded: somebody does, but speaks another version or ends at once.
+    Args:
+        engine: which to ask.
+        message: makes the message of an id; the second argument says whether to be alone.
+        content: what is wanted of the answer.
+        answer: its type.
+        limit: seconds that one call of llama.cpp may take.
     """
 
     def __init__(
         self,
-        path: Path,
-        process: subprocess.Popen[bytes] | None,
-        name: str,
-        progress: Callable[[str, float], None] | None,
+        engine: LlamaEngine,
+        message: Callable[[int, bool], protocol.Message],
+        content: Callable[[Any], R],
+        answer: type[protocol.Message],
+        limit: float,
     ) -> None:
-        self._process = process
-        self._name = name
-        self._progress = progress
-        self._ids = itertools.count(1)
-        self._pending: dict[int, Pending] = {}
-        self._sending = threading.Lock()
-        self._raw = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.ended = False
-        self.heard = time.monotonic()
-        self.busy = 0.0
-        # A stopped host accepts, by the kernel's backlog, and then says nothing.
-        self._raw.settimeout(HANDSHAKE_SECONDS)
-        try:
-            self._raw.connect(str(path))
-            protocol.send(self._raw, protocol.Hello(protocol.VERSION))
-            body = protocol.receive(self._raw)
-            welcome = None if body is None else protocol.from_host.decode(body)
-            if not isinstance(welcome, protocol.Welcome) or welcome.version != protocol.VERSION:
-                raise HostEnded
-            self._raw.settimeout(None)
-        except BaseException:
-            self._raw.close()
-            raise
-        self.pid = welcome.pid
-        threading.Thread(target=self._read, name=f"llmcheck {name}", daemon=True).start()
+        self._engine = engine
+        self._message = message
+        self._content = content
+        self._answer = answer
+        self._limit = limit
+        self._sent = self._send(alone=False)
 
-    def ask(self, message: Callable[[int], protocol.Message]) -> Pending:
-        """Send a request; its future gets the answer, or `HostEnded`."""
-        pending = Pending(next(self._ids))
-        self._pending[pending.id] = pending
-        self.heard = time.monotonic()
-        try:
-            self._send(message(pending.id))
-        except OSError:
-            self._end()
-        if self.ended:
-            self._end()
-        return pending
+    def _send(self, *, alone: bool) -> tuple[Line, Pending]:
+        return self._engine.send(lambda id_: self._message(id_, alone))
 
-    def cancel(self, id_: int) -> None:
-        """Tell the host that nobody waits for this answer."""
-        self._pending.pop(id_, None)
-        with contextlib.suppress(OSError):
-            self._send(protocol.Cancel(id_))
+    def result(self) -> R:
+        """Wait for the answer.
 
-    def ping(self) -> None:
-        """Ask for a sign of life; `heard` and `busy` tell what came."""
-        with contextlib.suppress(OSError):
-            self._send(protocol.Ping(0))
+        Raises:
+            LlmcheckError: the host refuses, or died or hung while it worked on this request alone.
+        """
+        alone, tries = False, 1
+        while True:
+            line, pending = self._sent
+            try:
+                return self._content(self._engine.wait(line, pending, self._answer, self._limit))
+            except AskAgain as again:
+                # Making room is no failure; dying under others is one of theirs, up to a point.
+                alone = alone or again.alone
+                tries += again.alone
+                if tries > TRIES:
+                    raise again.error from None
+                self._sent = self._send(alone=alone)
 
-    def kill(self) -> None:
-        """End the host by force."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        self.close()
-
-    def close(self) -> None:
-        """Hang up. If we started the host, wait for its end, and see to it."""
-        with contextlib.suppress(OSError):
-            self._raw.shutdown(socket.SHUT_RDWR)
-        self._raw.close()
-        self._end()
-        if self._process is not None:
-            self._reap(self._process)
-
-    def _reap(self, process: subprocess.Popen[bytes]) -> None:
-        # Other workers may still use it; then it ends with the last of them and init reaps it.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=0.2)
-            return
-        threading.Thread(target=process.wait, daemon=True).start()
-
-    def how_it_ended(self) -> str:
-        """In words, with the signal where we can know it."""
-        if self._process is None:
-            return "ended"
-        try:
-            return describe_exit(self._process.wait(timeout=5))
-        except subprocess.TimeoutExpired:
-            return "closed its connection"
-
-    def _send(self, message: protocol.Message) -> None:
-        with self._sending:
-            protocol.send(self._raw, message)
-
-    def _read(self) -> None:
-        try:
-            while (body := protocol.receive(self._raw)) is not None:
-                self.heard = time.monotonic()
-                self._sort(protocol.from_host.decode(body))
-        except (OSError, protocol.BadFrame, msgspec.DecodeError):
-            pass
-        finally:
-            self._end()
-
-    def _sort(self, message: Any) -> None:
-        if isinstance(message, protocol.Pong):
-            self.busy = message.busy
-        elif isinstance(message, protocol.Progress):
-            if self._progress is not None:
-                self._progress(f"loading {self._name}", message.fraction)
-        elif pending := self._pending.pop(message.id, None):
-            pending.future.set_result(message)
-
-    def _end(self) -> None:
-        self.ended = True
-        # A request may be cancelled by its own thread at the same moment.
-        with contextlib.suppress(KeyError):
-            while True:
-                _, pending = self._pending.popitem()
-                pending.future.set_exception(HostEnded())
+    def cancel(self) -> None:
+        """Nobody waits for the answer any more."""
+        line, pending = self._sent
+        line.cancel(pending.id)
 
 
-def describe_exit(code: int) -> str:
-    """An exit status in words.
-
-    >>> describe_exit(-11)
-    'was killed by SIGSEGV'
-    """
-    if code >= 0:
-        return f"ended with exit status {code}"
-    name = signal.Signals(-code).name
-    return f"was killed by {name}" + (" (perhaps out of memory)" if name == "SIGKILL" else "")
+class Unloaded(EngineError):
+    """The host is there, and nothing is loaded in it."""
 
 
-def _tail(log: Path, lines: int = 8) -> str:
-    """The end of the host's log, for messages."""
-    try:
-        text = log.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    last = [line for line in text.splitlines() if line.strip()][-lines:]
-    return "\n  end of its log:\n    " + "\n    ".join(last) if last else ""
+class NoRoom(ModelError):  # noqa: N818 - others may be asked to make room
+    """The model does not fit beside what is loaded now."""

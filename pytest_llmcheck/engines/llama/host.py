@@ -1,4 +1,4 @@
-"""The model host: one model in a process of its own, serving one request at a time.
+"""The model host: one file of weights in a process of its own, serving all clients of a run together.
 
     python -P -m pytest_llmcheck.engines.llama.host SOCKET
 
@@ -15,51 +15,22 @@ import socket
 import sys
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from pytest_llmcheck.engines.llama import protocol
-from pytest_llmcheck.errors import LlmcheckError, ModelError, PromptError
+from pytest_llmcheck.engines.llama.connection import Connection
+from pytest_llmcheck.errors import LlmcheckError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pytest_llmcheck.engines.llama.log import Log
-    from pytest_llmcheck.engines.llama.settings import Info
-    from pytest_llmcheck.engines.llama.weights import Model
+    from pytest_llmcheck.engines.llama.service import Service
 
 FIRST_CLIENT_SECONDS = 30.0
 """A host that nobody connects to ends after this time."""
 
-
-class Connection:
-    """One client. Written to by the engine's thread and by its own reader."""
-
-    def __init__(self, raw: socket.socket) -> None:
-        self._raw = raw
-        self._writing = threading.Lock()
-        self.gone = False
-        self.cancelled: set[int] = set()
-
-    def send(self, message: protocol.Message) -> None:
-        """Send, unless the client has gone."""
-        try:
-            with self._writing:
-                protocol.send(self._raw, message)
-        except OSError:
-            self.gone = True
-
-    def receive(self) -> protocol.FromClient | None:
-        """The next message; None when the client has gone."""
-        body = protocol.receive(self._raw)
-        return None if body is None else protocol.from_client.decode(body)
-
-    def close(self) -> None:
-        """Close the socket; its reader thread then ends."""
-        self.gone = True
-        self._raw.close()
+STAY_SECONDS = 1.0
+"""How long a host serves at least before it makes room for another model; at least twice its loading time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,34 +38,110 @@ class Job:
     """A message that needs the engine."""
 
     connection: Connection
-    message: protocol.Load | protocol.Generate | protocol.Tokenise
+    message: protocol.Load | protocol.Generate | protocol.Rate | protocol.Tokenise
     received: float
 
 
 class Host:
-    """Accepts clients and lets the main thread work on their requests in order of arrival."""
+    """Accepts clients; the main thread works on what they ask.
 
-    def __init__(self, listener: socket.socket) -> None:
+    Args:
+        listener: bound and listening.
+        secret: what a client must know.
+    """
+
+    def __init__(self, listener: socket.socket, secret: str) -> None:
         self._listener = listener
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._secret = secret
+        self._inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._clients: set[Connection] = set()
         self._changing = threading.Lock()
         self._ending = False
+        self._leave_at: float | None = None
         self._since: float | None = None
-        self._log: Log | None = None
-        self._model: Model | None = None
-        self._info: Info | None = None
+        self._idle_since: float | None = perf_counter()
+        self._service: Service | None = None
 
     def run(self) -> None:
-        """Serve until the last client has gone."""
+        """Serve until the last client has gone, or until another model needs the room."""
         threading.Thread(target=self._accept, daemon=True).start()
         first = threading.Timer(FIRST_CLIENT_SECONDS, self._end_if_alone)
         first.daemon = True
         first.start()
-        while (job := self._jobs.get()) is not None:
-            self._work(job)
-        if self._model is not None:
-            self._model.close()
+        while self._take() and not self._may_leave():
+            if self._service is not None and self._service.busy:
+                self._idle_since = None
+                self._service.turn()
+            self.rest()
+        self._end()
+
+    def working(self) -> None:
+        """A call of llama.cpp begins: from now on only that call may hang."""
+        self._since = perf_counter()
+
+    def rest(self) -> None:
+        """No call of llama.cpp is running."""
+        self._since = None
+        if self._idle_since is None and not (self._service is not None and self._service.busy):
+            self._idle_since = perf_counter()
+
+    @property
+    def _leaving(self) -> bool:
+        """Whether another model needs the room, and this one has been here long enough."""
+        return self._leave_at is not None and perf_counter() >= self._leave_at
+
+    # -- in the main thread ---------------------------------------------------------------------
+
+    def _take(self) -> bool:
+        """Hand on what has come; waits if there is nothing to do. False when it is time to end."""
+        block = self._service is None or not self._service.busy
+        while True:
+            try:
+                at = self._leave_at
+                left = None if at is None else max(0.0, at - perf_counter())
+                job = self._inbox.get(block=block, timeout=left)
+            except queue.Empty:
+                return True
+            if job is None:
+                # To end, or only to look up.
+                with self._changing:
+                    return not self._ending
+            self._hand_on(job)
+            block = False
+
+    def _hand_on(self, job: Job) -> None:
+        from pytest_llmcheck.engines.llama.service import Service, failure
+
+        if self._service is None:
+            # Imported by its first user: `import llama_cpp` takes longer than everything before it.
+            self._service = Service(self)
+        message, connection = job.message, job.connection
+        if self._leaving and not isinstance(message, protocol.Tokenise):
+            connection.send(protocol.Failed(message.id, "leaving", "the host makes room for another model"))
+            return
+        try:
+            self._service.accept(connection, message, job.received)
+        except (LlmcheckError, MemoryError) as error:
+            connection.send(failure(message.id, error))
+        finally:
+            self.rest()
+
+    def _may_leave(self) -> bool:
+        """Whether room was asked for and everything that came before is answered."""
+        return self._leaving and not (self._service is not None and self._service.busy)
+
+    def _end(self) -> None:
+        with self._changing:
+            self._ending = True
+            self._listener.close()
+            clients = [*self._clients]
+        if self._service is not None:
+            self._service.close()
+        # Hung up on only now: who hears it may take the memory.
+        for client in clients:
+            client.close()
+
+    # -- in threads of their own ----------------------------------------------------------------
 
     def _accept(self) -> None:
         while True:
@@ -102,21 +149,20 @@ class Host:
                 raw, _ = self._listener.accept()
             except OSError:
                 return
-            connection = Connection(raw)
+            threading.Thread(target=self._serve, args=(Connection(raw),), daemon=True).start()
+
+    def _serve(self, connection: Connection) -> None:
+        try:
+            if not connection.greet(self._secret):
+                return
             with self._changing:
-                if self._ending:
-                    # Not greeted: it starts a host of its own.
-                    connection.close()
+                if self._ending or self._leaving:
+                    # Not served: it starts a host of its own.
                     return
                 self._clients.add(connection)
-            threading.Thread(target=self._read, args=(connection,), daemon=True).start()
-
-    def _read(self, connection: Connection) -> None:
-        try:
+            connection.send(protocol.Welcome(protocol.VERSION, os.getpid()))
             while (message := connection.receive()) is not None:
                 self._dispatch(connection, message)
-        except (protocol.BadFrame, msgspec.DecodeError, OSError) as error:
-            print(f"dropping a client: {error}", file=sys.stderr, flush=True)
         finally:
             connection.close()
             with self._changing:
@@ -125,105 +171,42 @@ class Host:
 
     def _end_if_alone(self) -> None:
         with self._changing:
-            if not self._clients:
+            if not self._clients and not self._ending:
                 self._ending = True
                 self._listener.close()
-                self._jobs.put(None)
+                self._inbox.put(None)
 
     def _dispatch(self, connection: Connection, message: protocol.FromClient) -> None:
         match message:
-            case protocol.Hello(version=version):
-                connection.send(protocol.Welcome(protocol.VERSION, os.getpid()))
-                if version != protocol.VERSION:
-                    connection.close()
             case protocol.Ping(id=id_):
-                since = self._since
-                connection.send(protocol.Pong(id_, 0.0 if since is None else perf_counter() - since))
+                now, since, idle = perf_counter(), self._since, self._idle_since
+                busy = 0.0 if since is None else now - since
+                connection.send(protocol.Pong(id_, busy, 0.0 if idle is None else now - idle))
             case protocol.Cancel(id=id_):
                 connection.cancelled.add(id_)
+            case protocol.MakeRoom():
+                if self._leave_at is None:
+                    service = self._service
+                    stay = STAY_SECONDS if service is None else max(STAY_SECONDS, service.stay_seconds)
+                    ready = perf_counter() if service is None else service.ready_at
+                    self._leave_at = ready + stay
+                self._inbox.put(None)
+            case protocol.Hello():
+                connection.close()
             case _:
-                self._jobs.put(Job(connection, message, perf_counter()))
-
-    def _work(self, job: Job) -> None:
-        # Imported by its first user: `import llama_cpp` takes longer than everything before it.
-        from pytest_llmcheck.engines.llama.generation import Cancelled
-
-        id_ = job.message.id
-        self._since = perf_counter()
-        answer: protocol.Message
-        try:
-            answer = self._answer(job, self._go_on(job))
-        except Cancelled:
-            answer = protocol.Failed(id_, "cancelled", "cancelled")
-        except PromptError as error:
-            answer = protocol.Failed(id_, "prompt", str(error))
-        except ModelError as error:
-            answer = protocol.Failed(id_, "model", str(error))
-        except (LlmcheckError, MemoryError) as error:
-            answer = protocol.Failed(id_, "engine", str(error) or type(error).__name__)
-        finally:
-            self._since = None
-        job.connection.cancelled.discard(id_)
-        job.connection.send(answer)
-
-    def _go_on(self, job: Job) -> Callable[[], bool]:
-        def cancelled() -> bool:
-            # Asked between decode calls: the host is alive, only a single call may hang.
-            self._since = perf_counter()
-            return job.connection.gone or job.message.id in job.connection.cancelled
-
-        return cancelled
-
-    def _answer(self, job: Job, cancelled: Callable[[], bool]) -> protocol.Message:
-        from pytest_llmcheck.engines.llama.generation import generate
-
-        message = job.message
-        if isinstance(message, protocol.Load):
-            return protocol.Loaded(message.id, self._load(job.connection, message))
-        if self._model is None:
-            return protocol.Failed(message.id, "engine", "no model is loaded in this host")
-        if isinstance(message, protocol.Tokenise):
-            return protocol.Tokens(message.id, tuple(self._model.vocabulary.tokenise(message.text)))
-        completion = generate(self._model, message.request, received=job.received, cancelled=cancelled)
-        return protocol.Done(message.id, completion)
-
-    def _load(self, connection: Connection, message: protocol.Load) -> Info:
-        from pytest_llmcheck.engines.llama.log import Log
-        from pytest_llmcheck.engines.llama.settings import Info
-        from pytest_llmcheck.engines.llama.weights import Model, build
-
-        if self._info is not None:
-            return self._info
-
-        def progress(fraction: float) -> None:
-            self._since = perf_counter()
-            connection.send(protocol.Progress(message.id, fraction))
-
-        started = perf_counter()
-        self._log = self._log or Log()
-        self._model = Model(message.settings, self._log, progress)
-        vocabulary = self._model.vocabulary
-        self._info = Info(
-            build=build(),
-            device=self._model.device,
-            numerics=self._model.numerics,
-            n_vocab=vocabulary.size,
-            end_of_generation=tuple(vocabulary.shown(t) for t in sorted(vocabulary.end_of_generation)),
-            load_seconds=perf_counter() - started,
-        )
-        return self._info
+                self._inbox.put(Job(connection, message, perf_counter()))
 
 
 def main() -> None:
-    """Serve on the Unix socket named on the command line."""
+    """Serve on the Unix socket named on the command line, for the run whose private folder it lies in."""
     faulthandler.enable()
-    path = sys.argv[1]
+    path = Path(sys.argv[1])
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(path)
+    listener.bind(str(path))
     os.chmod(path, 0o600)
-    listener.listen()
+    listener.listen(64)
     # The socket's file stays behind: by now another host may have put its own there.
-    Host(listener).run()
+    Host(listener, protocol.secret_of(path.parent)).run()
 
 
 if __name__ == "__main__":

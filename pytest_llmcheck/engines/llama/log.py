@@ -23,6 +23,7 @@ class Log:
 
     def __init__(self, on_line: Callable[[str], None] | None = None) -> None:
         self._errors: deque[str] = deque(maxlen=20)
+        self._lines: deque[str] = deque(maxlen=2000)
         self._on_line = on_line
         # ctypes does not keep callbacks alive; llama.cpp would call freed memory.
         self._callback = llama.llama_log_callback(self._write)
@@ -33,8 +34,19 @@ class Log:
         line = text.decode("utf-8", "replace").strip()
         if level == ERROR_LEVEL and line:
             self._errors.append(line)
+        if line:
+            self._lines.append(line)
         if self._on_line is not None and line:
             self._on_line(line)
+
+    def start(self) -> None:
+        """Forget what was logged so far."""
+        self._errors.clear()
+        self._lines.clear()
+
+    def lines(self) -> tuple[str, ...]:
+        """What was logged since `start`, oldest first."""
+        return tuple(self._lines)
 
     def errors(self) -> str:
         """The errors logged since the last call, shortest useful form, newest last."""

@@ -2,23 +2,34 @@
 
 A frame is a length of four bytes, big-endian, and that many bytes of MessagePack. Every request carries an id
 that its answer repeats.
+
+A client first proves that it belongs to the run: it knows the secret in the run's private folder. Until then it may say
+nothing but a short `Hello`.
 """
 
 from __future__ import annotations
 
+import secrets
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pytest_llmcheck.engines.llama.settings import Info, Settings
-from pytest_llmcheck.engines.types import Completion, Request
+from pytest_llmcheck.engines.types import Completion, Request, ScoreRequest, Scoring
 
 if TYPE_CHECKING:
     import socket
 
-VERSION = 1
+VERSION = 2
 LARGEST_FRAME = 64 * 1024 * 1024
+LARGEST_GREETING = 1024
+"""Bytes that a peer may send before it has proved that it belongs to the run."""
+
+HANDSHAKE_SECONDS = 10.0
+"""How long either side may take to greet the other."""
+
 _LENGTH = struct.Struct(">I")
 
 
@@ -27,9 +38,10 @@ class Message(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True)
 
 
 class Hello(Message, frozen=True):
-    """First from the client; the host closes the connection if it speaks another version."""
+    """First from the client. A wrong secret ends the connection; a wrong version after the `Welcome`."""
 
     version: int
+    secret: str
 
 
 class Welcome(Message, frozen=True):
@@ -40,10 +52,18 @@ class Welcome(Message, frozen=True):
 
 
 class Load(Message, frozen=True):
-    """Load the model, or say that it is loaded. Answer: `Progress` many times, then `Loaded` or `Failed`."""
+    """Load the model and make the context, or say that both are there.
+
+    Answer: `Progress` many times, then `Loaded` or `Failed`; its kind is ``unloaded`` where nothing is loaded and
+    `wait` is false, and ``room`` where memory is short.
+
+    Attributes:
+        wait: whether to load what is not there; who says so has made sure that nobody else is loading.
+    """
 
     id: int
     settings: Settings
+    wait: bool
 
 
 class Progress(Message, frozen=True):
@@ -54,17 +74,24 @@ class Progress(Message, frozen=True):
 
 
 class Loaded(Message, frozen=True):
-    """The model is ready."""
+    """Weights and context are ready."""
 
     id: int
     info: Info
 
 
 class Generate(Message, frozen=True):
-    """Continue a prompt. Answer: `Done` or `Failed`."""
+    """Continue a prompt. Answer: `Done` or `Failed`.
+
+    Attributes:
+        settings: in whose context.
+        alone: nothing else is to be in the host's hands meanwhile; it says `Begun` when that is so.
+    """
 
     id: int
+    settings: Settings
     request: Request
+    alone: bool = False
 
 
 class Done(Message, frozen=True):
@@ -72,6 +99,28 @@ class Done(Message, frozen=True):
 
     id: int
     completion: Completion
+
+
+class Rate(Message, frozen=True):
+    """Score a continuation. Answer: `Rated` or `Failed`. Attributes as for `Generate`."""
+
+    id: int
+    settings: Settings
+    request: ScoreRequest
+    alone: bool = False
+
+
+class Rated(Message, frozen=True):
+    """The answer to `Rate`."""
+
+    id: int
+    scoring: Scoring
+
+
+class Begun(Message, frozen=True):
+    """The host now works on this request and nothing else: if it dies, this request is why."""
+
+    id: int
 
 
 class Tokenise(Message, frozen=True):
@@ -101,22 +150,37 @@ class Ping(Message, frozen=True):
 
 
 class Pong(Message, frozen=True):
-    """Health. `busy` is how many seconds the present decode call has taken so far, 0 when idle."""
+    """Health.
+
+    Attributes:
+        busy: seconds that the present call of llama.cpp has taken so far, 0 between calls.
+        idle: seconds since there was last anything to do, 0 while there is.
+    """
 
     id: int
     busy: float
+    idle: float
+
+
+class MakeRoom(Message, frozen=True):
+    """Another model of the run needs the memory: end as soon as what was asked until now is answered. No answer."""
 
 
 class Failed(Message, frozen=True):
-    """A request could not be answered. `kind` is ``prompt``, ``engine``, ``model`` or ``cancelled``."""
+    """A request could not be answered.
+
+    Attributes:
+        kind: ``prompt``, ``engine``, ``model``, ``cancelled``, ``unloaded``, ``room`` (memory is short),
+            ``together`` (it failed in company: ask again, alone) or ``leaving`` (this host makes room: ask anew).
+    """
 
     id: int
     kind: str
     message: str
 
 
-FromClient = Hello | Load | Generate | Tokenise | Cancel | Ping
-FromHost = Welcome | Progress | Loaded | Done | Tokens | Pong | Failed
+FromClient = Hello | Load | Generate | Rate | Tokenise | Cancel | Ping | MakeRoom
+FromHost = Welcome | Progress | Loaded | Begun | Done | Rated | Tokens | Pong | Failed
 
 _encoder = msgspec.msgpack.Encoder()
 from_client = msgspec.msgpack.Decoder(FromClient)
@@ -135,8 +199,8 @@ def send(connection: socket.socket, message: Message) -> None:
     connection.sendall(_LENGTH.pack(len(body)) + body)
 
 
-def receive(connection: socket.socket) -> bytes | None:
-    """Read one frame; None when the peer has closed.
+def receive(connection: socket.socket, limit: int = LARGEST_FRAME) -> bytes | None:
+    """Read one frame of at most `limit` bytes; None when the peer has closed.
 
     Raises:
         BadFrame: its length is beyond the limit.
@@ -145,8 +209,8 @@ def receive(connection: socket.socket) -> bytes | None:
     if head is None:
         return None
     (length,) = _LENGTH.unpack(head)
-    if length > LARGEST_FRAME:
-        raise BadFrame(f"a frame of {length} bytes is over the limit of {LARGEST_FRAME}")
+    if length > limit:
+        raise BadFrame(f"a frame of {length} bytes is over the limit of {limit}")
     return _read(connection, length)
 
 
@@ -162,3 +226,26 @@ def _read(connection: socket.socket, count: int) -> bytes | None:
         parts.append(part)
         count -= len(part)
     return b"".join(parts)
+
+
+def secret_of(folder: Path) -> str:
+    """The secret of the run whose private folder this is; made by the first who asks.
+
+    Raises:
+        OSError: the folder cannot be read or written.
+    """
+    path = folder / "secret"
+    try:
+        return path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        made = folder / f"secret.{secrets.token_hex(4)}"
+        made.touch(mode=0o600)
+        made.write_text(secrets.token_hex(16), encoding="ascii")
+        try:
+            # Only one of those who come at the same time wins; a link never replaces.
+            path.hardlink_to(made)
+        except FileExistsError:
+            pass
+        finally:
+            made.unlink()
+        return path.read_text(encoding="ascii")

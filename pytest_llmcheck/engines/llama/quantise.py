@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_llmcheck.engines.llama.client import describe_exit
+from pytest_llmcheck.engines.llama.line import describe_exit
 from pytest_llmcheck.errors import ModelError
 
 if TYPE_CHECKING:

@@ -112,7 +112,6 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
         noise: largest difference of a log-probability, in nats, that company made in the probe; 0.0 where
             replies are independent of it.
         n_vocab: size of the vocabulary.
-        vocabulary: hash over all tokens: equal hashes, comparable token ids.
         end_of_generation: names of the tokens that end a reply.
         offload: where the weights are.
         load_seconds: from opening the file until the context was ready.
@@ -125,5 +124,4 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
     end_of_generation: tuple[str, ...]
     load_seconds: float
     noise: float = 0.0
-    vocabulary: str = ""
     offload: Offload | None = None

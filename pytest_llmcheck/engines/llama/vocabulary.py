@@ -20,6 +20,12 @@ class Vocabulary:
             raise EngineError("llama.cpp gives no vocabulary for this model")
         self.size: int = llama.llama_vocab_n_tokens(self._vocab)
         self._pieces: dict[tuple[int, bool], bytes] = {}
+        self._shown: dict[int, str] = {}
+
+    @property
+    def pointer(self) -> Any:
+        """llama.cpp's vocabulary; it lives as long as the model."""
+        return self._vocab
 
     @cached_property
     def end_of_generation(self) -> frozenset[int]:
@@ -33,22 +39,28 @@ class Vocabulary:
         A beginning-of-sequence token is added where the model was trained with one and the template has
         not written it: never two, never a missing one.
         """
-        raw = text.encode()
-        room = len(raw) + 8
-        while True:
-            buffer = (ctypes.c_int32 * room)()
-            count = llama.llama_tokenize(self._vocab, raw, len(raw), buffer, room, False, True)
-            if count >= 0:
-                break
-            if -count <= room:
-                raise EngineError(f"llama.cpp cannot tokenise a prompt of {len(raw)} bytes")
-            room = -count
-        tokens = list(buffer[:count])
+        tokens = self._tokenise(text, special=True)
         if llama.llama_vocab_get_add_bos(self._vocab):
             bos = llama.llama_vocab_bos(self._vocab)
             if tokens[:1] != [bos]:
                 tokens.insert(0, bos)
         return tokens
+
+    def tokenise_text(self, text: str) -> list[int]:
+        """Token ids of a text in which control tokens are no more than letters; nothing is added."""
+        return self._tokenise(text, special=False)
+
+    def _tokenise(self, text: str, *, special: bool) -> list[int]:
+        raw = text.encode()
+        room = len(raw) + 8
+        while True:
+            buffer = (ctypes.c_int32 * room)()
+            count = llama.llama_tokenize(self._vocab, raw, len(raw), buffer, room, False, special)
+            if count >= 0:
+                return list(buffer[:count])
+            if -count <= room:
+                raise EngineError(f"llama.cpp cannot tokenise a prompt of {len(raw)} bytes")
+            room = -count
 
     def piece(self, token: int, *, special: bool = False) -> bytes:
         """The bytes of a token, of any length; control tokens have some only if `special`."""
@@ -69,7 +81,10 @@ class Vocabulary:
 
     def shown(self, token: int) -> str:
         """A token for people: control tokens by their names, lone bytes as U+FFFD."""
-        return self.piece(token, special=True).decode("utf-8", "replace")
+        text = self._shown.get(token)
+        if text is None:
+            text = self._shown[token] = self.piece(token, special=True).decode("utf-8", "replace")
+        return text
 
 
 class Detokeniser:

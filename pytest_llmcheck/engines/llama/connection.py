@@ -1,0 +1,89 @@
+"""The host's end of a client's socket."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import socket
+import struct
+import sys
+import threading
+
+import msgspec
+
+from pytest_llmcheck.engines.llama import protocol
+
+
+class Connection:
+    """One client. Written to by the engine's thread and by its own reader.
+
+    Attributes:
+        gone: whether it has hung up.
+        cancelled: ids of requests whose answers it does not wait for any more.
+    """
+
+    def __init__(self, raw: socket.socket) -> None:
+        self._raw = raw
+        self._writing = threading.Lock()
+        self.gone = False
+        self.cancelled: set[int] = set()
+
+    def greet(self, secret: str) -> bool:
+        """Whether the peer is a process of this user, knows the secret and speaks our version."""
+        try:
+            self._raw.settimeout(protocol.HANDSHAKE_SECONDS)
+            if (user := peer_user(self._raw)) not in (None, os.getuid()):
+                raise protocol.BadFrame(f"it belongs to user {user}")
+            body = protocol.receive(self._raw, protocol.LARGEST_GREETING)
+            if body is None:
+                return False
+            hello = protocol.from_client.decode(body)
+            if not isinstance(hello, protocol.Hello) or not hmac.compare_digest(
+                hello.secret.encode(), secret.encode()
+            ):
+                raise protocol.BadFrame("it does not belong to this run")
+            if hello.version != protocol.VERSION:
+                self.send(protocol.Welcome(protocol.VERSION, os.getpid()))
+                return False
+            self._raw.settimeout(None)
+        except (protocol.BadFrame, msgspec.DecodeError, OSError) as error:
+            print(f"refusing a client: {error}", file=sys.stderr, flush=True)
+            return False
+        return True
+
+    def send(self, message: protocol.Message) -> None:
+        """Send, unless the client has gone."""
+        try:
+            with self._writing:
+                protocol.send(self._raw, message)
+        except OSError:
+            self.gone = True
+
+    def receive(self) -> protocol.FromClient | None:
+        """The next message; None when the client has gone or does not keep to the protocol."""
+        try:
+            body = protocol.receive(self._raw)
+            return None if body is None else protocol.from_client.decode(body)
+        except (protocol.BadFrame, msgspec.DecodeError, OSError) as error:
+            if not self.gone:
+                print(f"dropping a client: {error}", file=sys.stderr, flush=True)
+            return None
+
+    def close(self) -> None:
+        """Hang up; the reader's thread then ends."""
+        self.gone = True
+        try:
+            self._raw.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._raw.close()
+
+
+def peer_user(raw: socket.socket) -> int | None:
+    """User id of the process at the other end; None where the system does not tell (the folder is private anyway)."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return None
+    layout = "3i"  # struct ucred: pid, uid, gid
+    _, user, _ = struct.unpack(layout, raw.getsockopt(socket.SOL_SOCKET, option, struct.calcsize(layout)))
+    return int(user)

@@ -1,0 +1,220 @@
+"""Continuous batching: the requests of one context, decoded together, joining and leaving at any step.
+
+A turn is at most one chunk of one prompt and one decode step of all replies, as separate calls: prompts do not hold up
+replies, and neither changes the bits of the other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from pytest_llmcheck.engines.llama.prefixes import Entry, PrefixStore
+from pytest_llmcheck.engines.llama.tasks import Generation, Task
+from pytest_llmcheck.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_llmcheck.engines.llama.canonical import Context
+
+MOVE_AT_LEAST = 16
+"""Tokens that a reply must still be allowed before it is moved to a lower slot: a move costs as much as a few rows."""
+
+
+class Abandoned(Exception):  # noqa: N818 - nobody sees it: the client has gone
+    """Nobody waits for the answer any more."""
+
+
+class StepFailed(EngineError):
+    """llama.cpp refused a call in which several requests took part; alone, each may go well."""
+
+
+class Scheduler:
+    """Serves the requests of one context in order of arrival.
+
+    Args:
+        context: whose slots are used.
+        working: called before each call of llama.cpp.
+        reuse: whether states can be saved and restored; False for recurrent architectures.
+    """
+
+    def __init__(self, context: Context, *, working: Callable[[], None], reuse: bool) -> None:
+        self.context = context
+        self.store = PrefixStore()
+        self.used = perf_counter()
+        self._working = working
+        self._reuse = reuse
+        self._waiting: deque[Task] = deque()
+        self._prefilling: deque[Task] = deque()
+        self._decoding: dict[int, Generation] = {}
+
+    @property
+    def active(self) -> int:
+        """Requests that hold a slot."""
+        return len(self._prefilling) + len(self._decoding)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self._waiting or self._prefilling or self._decoding)
+
+    def add(self, task: Task) -> None:
+        """Let a request wait for its turn."""
+        self.store.expect(task.edges)
+        self._waiting.append(task)
+
+    def admit(self, task: Task) -> None:
+        """Give a request a slot at once; one must be free."""
+        self.store.expect(task.edges)
+        self._begin(task, min({*range(self.context.width)} - self._held()))
+
+    def turn(self, *, admit: bool = True) -> None:
+        """Do a little of the work.
+
+        Args:
+            admit: whether waiting requests may take slots.
+        """
+        self.used = perf_counter()
+        self._sort_out()
+        if admit:
+            self._admit()
+        if self._prefilling:
+            self._prefill(self._prefilling[0])
+        if self._decoding:
+            self._close_gaps()
+            self._decode()
+
+    def fail(self, error: Exception) -> None:
+        """Give this error to everybody."""
+        for task in [*self._waiting, *self._prefilling, *self._decoding.values()]:
+            self._leave(task)
+            task.give(error)
+        self._waiting.clear()
+
+    def _sort_out(self) -> None:
+        """Drop what nobody waits for, and what has taken too long."""
+        now = perf_counter()
+        for task in [t for t in self._waiting if t.abandoned()]:
+            self._waiting.remove(task)
+            task.give(Abandoned())
+        for task in [*self._prefilling, *self._decoding.values()]:
+            if task.abandoned():
+                self._leave(task)
+                task.give(Abandoned())
+            elif task.overdue(now):
+                self._leave(task)
+                task.give(task.too_late())
+
+    def _admit(self) -> None:
+        free = sorted({*range(self.context.width)} - self._held())
+        for slot in free[: len(self._waiting)]:
+            self._begin(self._waiting.popleft(), slot)
+
+    def _begin(self, task: Task, slot: int) -> None:
+        task.slot = slot
+        task.started = perf_counter()
+        self._prefilling.append(task)
+
+    def _held(self) -> set[int]:
+        return {*self._decoding, *(task.slot for task in self._prefilling if task.slot is not None)}
+
+    def _prefill(self, task: Task) -> None:
+        slot = task.slot
+        assert slot is not None
+        try:
+            if task.filled == 0 and self._reuse and (entry := self.store.longest(task.edges, task.reusable)):
+                self._working()
+                self.context.restore(slot, entry.blob, entry.length)
+                task.filled = task.reused = entry.length
+                if entry.row is not None:
+                    self._go_on(task, entry.row[None])
+                    return
+            start, end = task.next_chunk
+            self._working()
+            rows = self.context.chunk(slot, task.tokens, start, end, task.wanted)
+            task.company = max(task.company, self.active - 1)
+            task.filled = end
+            if self._reuse:
+                self._keep(task, end, rows[-1] if len(rows) else None)
+            if len(rows):
+                self._go_on(task, rows)
+        except (EngineError, OSError) as error:
+            self._leave(task)
+            task.give(error)
+
+    def _keep(self, task: Task, end: int, row: object) -> None:
+        """Save the state of a slot if others will need it."""
+        key = self.store.worth_keeping(task.edges, task.reusable).get(end)
+        if key is None or task.slot is None:
+            return
+        whole = row.copy() if task.prefilled and row is not None else None  # type: ignore[attr-defined]
+        self.store.keep(key, Entry(end, self.context.save(task.slot), whole))
+
+    def _go_on(self, task: Task, rows: object) -> None:
+        """Give a task the rows that it wants of its prompt, and see what becomes of it."""
+        goes_on = task.absorb(rows)  # type: ignore[arg-type]
+        if not task.prefilled:
+            return
+        if goes_on and isinstance(task, Generation) and task.slot is not None:
+            self._prefilling.remove(task)
+            self._decoding[task.slot] = task
+        else:
+            self._leave(task)
+            task.finish()
+
+    def _decode(self) -> None:
+        self._working()
+        active = dict(self._decoding)
+        try:
+            rows = self.context.step({slot: task.next_token for slot, task in active.items()})
+        except EngineError as error:
+            for task in active.values():
+                self._leave(task)
+                task.give(StepFailed(str(error)) if len(active) > 1 else error)
+            return
+        company = self.active - 1
+        for slot, task in active.items():
+            task.company = max(task.company, company)
+            try:
+                goes_on = task.advance(rows[slot])
+            except EngineError as error:
+                self._leave(task)
+                task.give(error)
+                continue
+            if not goes_on:
+                self._leave(task)
+                task.finish()
+
+    def _close_gaps(self) -> None:
+        """Move the highest reply to the lowest free slot: every slot below it costs a row of each step.
+
+        The state is copied bit for bit, and no bit depends on the number of a slot.
+        """
+        if not self._reuse or self._waiting:
+            return
+        while self._decoding:
+            top = max(self._decoding)
+            free = next((slot for slot in range(top) if slot not in self._held()), None)
+            task = self._decoding[top]
+            # Where a step is padded anyway, nothing is won.
+            least = self.context.rule.at_least(self.context.length(top))
+            if free is None or task.left < MOVE_AT_LEAST or top < least:
+                return
+            self._working()
+            self.context.restore(free, self.context.save(top), self.context.length(top))
+            self.context.clear(top)
+            del self._decoding[top]
+            task.slot = free
+            self._decoding[free] = task
+
+    def _leave(self, task: Task) -> None:
+        """Free the slot of a task."""
+        if task.slot is None:
+            return
+        if task in self._prefilling:
+            self._prefilling.remove(task)
+        self._decoding.pop(task.slot, None)
+        self.context.clear(task.slot)
+        task.slot = None

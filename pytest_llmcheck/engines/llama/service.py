@@ -1,0 +1,192 @@
+"""What the host does for its clients: loads, generates, scores; the only part of it that needs llama.cpp."""
+
+from __future__ import annotations
+
+from collections import deque
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+from pytest_llmcheck.engines.llama import protocol
+from pytest_llmcheck.engines.llama.log import Log
+from pytest_llmcheck.engines.llama.probe import noise_of
+from pytest_llmcheck.engines.llama.room import NoRoom
+from pytest_llmcheck.engines.llama.scheduler import Abandoned, Scheduler, StepFailed
+from pytest_llmcheck.engines.llama.tasks import Generation, Score
+from pytest_llmcheck.engines.llama.weights import Model
+from pytest_llmcheck.engines.types import Completion
+from pytest_llmcheck.errors import EngineError, ModelError, PromptError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_llmcheck.engines.llama.canonical import Context
+    from pytest_llmcheck.engines.llama.connection import Connection
+    from pytest_llmcheck.engines.llama.settings import ContextSettings, Info, Settings
+    from pytest_llmcheck.engines.llama.tasks import Answer, Task
+
+
+class Watched(Protocol):
+    """Who is told when llama.cpp is called, so that a hang can be seen."""
+
+    def working(self) -> None:
+        """A call begins."""
+
+
+class Service:
+    """One model, its contexts and the requests on them. Used by one thread."""
+
+    def __init__(self, host: Watched) -> None:
+        self._host = host
+        self._log = Log()
+        self._model: Model | None = None
+        self._infos: dict[ContextSettings, Info] = {}
+        self._schedulers: dict[ContextSettings, Scheduler] = {}
+        self._alone: deque[tuple[Scheduler, Task, Callable[[], None]]] = deque()
+        self._exclusive = False
+        self.ready_at = perf_counter()
+
+    @property
+    def stay_seconds(self) -> float:
+        """How long the model is to stay at least: loading takes its time, and turns shall not be all of it."""
+        return 0.0 if self._model is None else 2 * self._model.load_seconds
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self._alone) or any(scheduler.busy for scheduler in self._schedulers.values())
+
+    def turn(self) -> None:
+        """Do a little of the work."""
+        active = any(scheduler.active for scheduler in self._schedulers.values())
+        if self._exclusive and not active:
+            self._exclusive = False
+        if self._alone and not active:
+            scheduler, task, begin = self._alone.popleft()
+            begin()
+            self._exclusive = True
+            scheduler.admit(task)
+        for scheduler in self._schedulers.values():
+            if scheduler.busy:
+                # Who is to be alone waits until the others have finished, and no more are let in.
+                scheduler.turn(admit=not (self._alone or self._exclusive))
+
+    def accept(self, connection: Connection, message: object, received: float) -> None:
+        """Take a message; answers at once, or when the work is done.
+
+        Raises:
+            LlmcheckError: the answer is an error.
+        """
+        match message:
+            case protocol.Load():
+                connection.send(protocol.Loaded(message.id, self._load(connection, message)))
+            case protocol.Tokenise():
+                ids = tuple(self._loaded().vocabulary.tokenise(message.text))
+                connection.send(protocol.Tokens(message.id, ids))
+            case protocol.Generate() | protocol.Rate():
+                self._begin(connection, message, received)
+
+    def _begin(
+        self, connection: Connection, message: protocol.Generate | protocol.Rate, received: float
+    ) -> None:
+        id_ = message.id
+
+        def finished(answer: Answer | Exception) -> None:
+            connection.cancelled.discard(id_)
+            if isinstance(answer, Exception):
+                connection.send(failure(id_, answer))
+            elif isinstance(answer, Completion):
+                connection.send(protocol.Done(id_, answer))
+            else:
+                connection.send(protocol.Rated(id_, answer))
+
+        scheduler = self._scheduler(message.settings)
+        model = self._loaded()
+        make = Generation if isinstance(message, protocol.Generate) else Score
+        task = make(
+            message.request,  # type: ignore[arg-type]  # each with the request of its own kind
+            model.vocabulary,
+            n_ctx=message.settings.context.n_ctx,
+            received=received,
+            abandoned=lambda: connection.gone or id_ in connection.cancelled,
+            finished=finished,
+        )
+        if message.alone:
+            self._alone.append((scheduler, task, lambda: connection.send(protocol.Begun(id_))))
+        else:
+            scheduler.add(task)
+
+    def _load(self, connection: Connection, message: protocol.Load) -> Info:
+        settings = message.settings
+        if self._model is None:
+            if not message.wait:
+                raise NotLoaded
+            self._host.working()
+
+            def progress(fraction: float) -> bool:
+                self._host.working()
+                connection.send(protocol.Progress(message.id, fraction))
+                return not (connection.gone or message.id in connection.cancelled)
+
+            self._model = Model(settings, self._log, progress)
+            self.ready_at = perf_counter()
+        self._scheduler(settings)
+        return self._infos[settings.context]
+
+    def _loaded(self) -> Model:
+        if self._model is None:
+            raise EngineError("no model is loaded in this host")
+        return self._model
+
+    def _scheduler(self, settings: Settings) -> Scheduler:
+        """The scheduler of a context, which is made if it is not there."""
+        found = self._schedulers.get(settings.context)
+        if found is not None:
+            return found
+        model = self._loaded()
+        self._host.working()
+        context = self._make_context(model, settings)
+        self._infos[settings.context] = model.info(
+            settings.context, noise=noise_of(context, model, settings, self._host.working)
+        )
+        made = Scheduler(context, working=self._host.working, reuse=not model.recurrent)
+        self._schedulers[settings.context] = made
+        return made
+
+    def _make_context(self, model: Model, settings: Settings) -> Context:
+        while True:
+            try:
+                return model.context(settings)
+            except NoRoom:
+                idle = [(s.used, key) for key, s in self._schedulers.items() if not s.busy]
+                if not idle:
+                    raise
+                _, oldest = min(idle, key=lambda pair: pair[0])
+                del self._schedulers[oldest]
+                model.drop(oldest)
+
+    def close(self) -> None:
+        """Free everything."""
+        if self._model is not None:
+            self._model.close()
+            self._model = None
+
+
+class NotLoaded(EngineError):
+    """Nothing is loaded, and the client does not want to wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__("no model is loaded in this host")
+
+
+def failure(id_: int, error: Exception) -> protocol.Failed:
+    """An error as the client is told of it."""
+    kinds: tuple[tuple[type[Exception], str], ...] = (
+        (Abandoned, "cancelled"),
+        (StepFailed, "together"),
+        (NotLoaded, "unloaded"),
+        (NoRoom, "room"),
+        (PromptError, "prompt"),
+        (ModelError, "model"),
+    )
+    kind = next((name for cls, name in kinds if isinstance(error, cls)), "engine")
+    return protocol.Failed(id_, kind, str(error) or type(error).__name__)
