@@ -42,6 +42,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail tests that are inconclusive or not applicable, instead of skipping them",
     )
+    group.addoption(
+        "--llm-cache",
+        choices=("on", "off", "refresh", "only"),
+        default="on",
+        help="reply cache: `on` (default) answers an equal request without the model, `off` neither reads "
+        "nor writes it, `refresh` asks anew and writes, `only` fails what is not in it",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

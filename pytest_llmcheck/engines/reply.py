@@ -127,7 +127,9 @@ def describe_failures(reply: Reply, verdicts: tuple[Verdict, ...]) -> str:
     """What failed and why, then what the model said, in at most a screen."""
     failed = [v for v in verdicts if v.status is Status.FAILED]
     made = reply.fingerprint
-    lines = [f"{_count(len(failed), len(verdicts))} failed on {made.model}, {made.quant}{_constrained(reply)}"]
+    lines = [
+        f"{_count(len(failed), len(verdicts))} failed on {made.model}, {made.quant}{_constrained(reply)}"
+    ]
     for verdict in failed:
         first, *rest = verdict.reason.splitlines() or [""]
         lines.append(f"  {verdict.check}: {first}")

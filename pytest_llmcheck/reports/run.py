@@ -51,6 +51,7 @@ class RunReport:
         path: of the run record; None where none could be written.
         trouble: why none could be written.
         stopped: whether the run ended before all its tests had run.
+        notes: what is to be said at the end besides, each once.
     """
 
     def __init__(self, root: Path, config: Config, active: tuple[ModelSpec, ...]) -> None:
@@ -60,6 +61,7 @@ class RunReport:
         self.path: Path | None = None
         self.trouble: str | None = None
         self.stopped = False
+        self.notes: list[str] = []
         self._open: dict[str, _Open] = {}
         self._writer: RecordWriter | None = None
         first = RunLine(
@@ -81,6 +83,7 @@ class RunReport:
         test.seconds += report.duration
         test.replies += entry.replies
         test.verdicts += entry.verdicts
+        self.notes += [note for note in dict.fromkeys(entry.notes) if note not in self.notes]
         outcome = outcome_of(report)
         if outcome is not None and (test.outcome == "passed" or outcome == "error"):
             test.outcome, test.reason = outcome, reason_of(report)

@@ -43,10 +43,24 @@ def summarise(terminal: pytest.TerminalReporter, report: RunReport) -> None:
             terminal.write_line(f"  {line}")
         if len(reason) > MOST_REASON_LINES:
             terminal.write_line("  ... (whole above)")
+    if said := from_cache(report.lines):
+        terminal.write_line(said)
+    for note in report.notes:
+        terminal.write_line(note, yellow=True)
     if report.trouble is not None:
         terminal.write_line(f"no run record: {report.trouble}", yellow=True)
     elif report.path is not None:
         terminal.write_line(f"run record: {report.path}")
+
+
+def from_cache(lines: list[TestLine]) -> str:
+    """How many replies no model was asked for; empty if none."""
+    replies = [reply for line in lines for reply in line.replies]
+    cached = sum(reply.cached for reply in replies)
+    if not cached:
+        return ""
+    noun = "reply" if len(replies) == 1 else "replies"
+    return f"{cached} of {len(replies)} {noun} came from the reply cache (--llm-cache off asks again)"
 
 
 def shown(line: TestLine) -> str:

@@ -40,7 +40,10 @@ class VerdictRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ReplyRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A reply as recorded; `tokens` end with the end-of-generation token if there was one."""
+    """A reply as recorded; `tokens` end with the end-of-generation token if there was one.
+
+    `cached` says that it came from the reply cache, with the timings of the time when it was made.
+    """
 
     prompt: str
     text: str
@@ -48,13 +51,18 @@ class ReplyRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     tokens: tuple[TokenEvidence, ...]
     timings: Timings
     fingerprint: Fingerprint
+    cached: bool = False
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened with models in one phase of a test; travels on the test's report."""
+    """What happened with models in one phase of a test; travels on the test's report.
+
+    `notes` are for the end of the run and say nothing of the test.
+    """
 
     replies: tuple[ReplyRecord, ...]
     verdicts: tuple[VerdictRecord, ...]
+    notes: tuple[str, ...] = ()
 
 
 class RunLine(msgspec.Struct, frozen=True, kw_only=True, tag="run", tag_field="line"):
@@ -127,6 +135,7 @@ def reply_record(reply: Reply) -> ReplyRecord:
         tokens=tuple(_evidence(token) for token in tokens),
         timings=reply.timings,
         fingerprint=reply.fingerprint,
+        cached=reply.cached,
     )
 
 

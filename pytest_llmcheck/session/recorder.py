@@ -18,6 +18,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._replies: list[Reply] = []
         self._verdicts: list[Verdict] = []
+        self._notes: list[str] = []
 
     def asked(self, reply: Reply) -> None:
         """A model has answered."""
@@ -34,10 +35,15 @@ class Recorder:
         with self._lock:
             self._verdicts.append(verdict)
 
+    def note(self, text: str) -> None:
+        """Something to be said once at the end of the run, such as a cache that cannot be written."""
+        with self._lock:
+            self._notes.append(text)
+
     @property
     def anything(self) -> bool:
         """Whether something came since the last `take`."""
-        return bool(self._replies or self._verdicts)
+        return bool(self._replies or self._verdicts or self._notes)
 
     @property
     def undecided(self) -> tuple[Verdict, ...]:
@@ -52,9 +58,11 @@ class Recorder:
         with self._lock:
             replies, self._replies = self._replies, []
             verdicts, self._verdicts = self._verdicts, []
+            notes, self._notes = self._notes, []
         entry = Entry(
             replies=tuple(reply_record(reply) for reply in replies),
             verdicts=tuple(verdict_record(verdict) for verdict in verdicts),
+            notes=tuple(notes),
         )
         return entry, tuple(verdict for verdict in verdicts if verdict.undecided)
 

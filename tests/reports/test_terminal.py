@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
 import pytest
 
-from pytest_llmcheck.reports.terminal import conclusion, first_break
-from pytest_llmcheck.session.record import TestLine, VerdictRecord
+from pytest_llmcheck.config import Config
+from pytest_llmcheck.reports.run import RunReport
+from pytest_llmcheck.reports.terminal import conclusion, first_break, from_cache, summarise
+from pytest_llmcheck.session.record import ReplyRecord, TestLine, VerdictRecord, read_record, reply_record
+from pytest_llmcheck.session.recorder import Recorder, to_builtins
+from tests.support.replies import make_reply
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-def line(test: str, model: str | None, outcome: str, *verdicts: VerdictRecord) -> TestLine:
+def line(
+    test: str,
+    model: str | None,
+    outcome: str,
+    *verdicts: VerdictRecord,
+    replies: tuple[ReplyRecord, ...] = (),
+) -> TestLine:
     return TestLine(
         nodeid=f"{test}[{model}]",
         test=test,
@@ -16,7 +32,7 @@ def line(test: str, model: str | None, outcome: str, *verdicts: VerdictRecord) -
         outcome=outcome,
         reason=outcome,
         seconds=0.1,
-        replies=(),
+        replies=replies,
         verdicts=verdicts,
     )
 
@@ -113,3 +129,83 @@ def test_the_break_that_is_told_is_by_a_check_if_there_is_one() -> None:
 
 def test_nothing_is_told_where_nothing_breaks() -> None:
     assert first_break(lines(f16="passed", q4="passed"), ["f16", "q4"], "f16") is None
+
+
+ASKED = reply_record(make_reply("Paris."))
+CACHED = reply_record(replace(make_reply("Paris."), cached=True))
+
+
+@pytest.mark.parametrize(
+    ("replies", "expected"),
+    [
+        ([(), (ASKED,)], ""),
+        ([], ""),
+        ([(CACHED,)], "1 of 1 reply came from the reply cache (--llm-cache off asks again)"),
+        (
+            [(CACHED, ASKED), (), (CACHED, CACHED)],
+            "3 of 4 replies came from the reply cache (--llm-cache off asks again)",
+        ),
+    ],
+)
+def test_how_many_replies_came_from_the_cache(replies: list[tuple[ReplyRecord, ...]], expected: str) -> None:
+    given = [line("abc"[i], None, "passed", replies=row) for i, row in enumerate(replies)]
+    assert from_cache(given) == expected
+
+
+class Screen:
+    """What a terminal reporter is told, with the colour of each line."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, dict[str, bool]] = {}
+
+    def write_sep(self, sep: str, title: str) -> None:
+        pass
+
+    def write(self, text: str, **markup: bool) -> None:
+        pass
+
+    def write_line(self, text: str, **markup: bool) -> None:
+        self.lines[text] = markup
+
+
+def test_notes_are_said_once_and_a_cached_reply_is_recorded_as_one(tmp_path: Path) -> None:
+    report = RunReport(tmp_path, Config(reference="f16", default=(), models={}), ())
+    trouble = "nothing more is written to the reply cache: database or disk is full"
+    for name in ("test_a", "test_b"):
+        recorder = Recorder()
+        recorder.asked(replace(make_reply("Paris."), cached=name == "test_b"))
+        recorder.note(trouble)
+        entry, undecided = recorder.take()
+        assert undecided == ()
+        said: dict[str, Any] = {"test": name, "model": None, "entry": to_builtins(entry)}
+        for when in ("call", "teardown"):
+            said_now = said if when == "call" else {**said, "entry": {"replies": [], "verdicts": []}}
+            report.add(
+                pytest.TestReport(name, (name, 1, name), {}, "passed", None, cast("Any", when)), said_now
+            )
+    report.end(0)
+    assert report.notes == [trouble]
+    screen = Screen()
+    summarise(cast("pytest.TerminalReporter", screen), report)
+    assert screen.lines[trouble] == {"yellow": True}
+    assert "1 of 2 replies came from the reply cache (--llm-cache off asks again)" in screen.lines
+    assert report.path is not None
+    text = (tmp_path / report.path).read_text(encoding="utf-8")
+    assert text.count('"cached":true') == 1
+    assert '"cached":false' not in text
+    tests = [each for each in read_record(tmp_path / report.path) if isinstance(each, TestLine)]
+    assert [test.replies[0].cached for test in tests] == [False, True]
+
+
+def test_a_note_alone_is_something() -> None:
+    recorder = Recorder()
+    assert not recorder.anything
+    recorder.note("the disk is full")
+    assert recorder.anything
+    assert recorder.take()[0].notes == ("the disk is full",)
+    assert not recorder.anything
+
+
+def test_where_a_reply_came_from_does_not_change_it() -> None:
+    reply = make_reply("Paris.")
+    assert replace(reply, cached=True) == reply

@@ -1,0 +1,601 @@
+"""The reply cache: what a model has answered once under equal conditions, it need not answer again.
+
+One SQLite file for all projects of a user. It never fails a test: where it cannot be read or written, it
+turns itself off for the rest of the run and says so once. Only `--llm-cache only` makes a missing reply an
+error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import threading
+import time
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+
+import msgspec
+
+from pytest_llmcheck.engines.llama.machine import code_identity, library_hash, machine_identity
+from pytest_llmcheck.engines.llama.settings import Info, Settings
+from pytest_llmcheck.engines.reply import shorten
+from pytest_llmcheck.engines.types import Completion, Request, Sampling, ScoreRequest, Scoring
+from pytest_llmcheck.errors import EngineError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+    from pytest_llmcheck.engines.types import Numerics
+
+Mode = Literal["on", "off", "refresh", "only"]
+Answer = TypeVar("Answer", Completion, Scoring)
+Stored = TypeVar("Stored")
+
+#: Of keys and values; another one finds nothing of the old.
+FORMAT = 1
+#: Of the tables, kept as SQLite's user_version; a file with another one is begun anew.
+LAYOUT = 1
+DEFAULT_LIMIT = 1 << 30
+#: A put trims when the values take this share more than the limit.
+SLACK = 1.1
+#: Seconds that another process may hold the file.
+BUSY_SECONDS = 5.0
+#: A use is not written down again within these seconds: a repeated run of an unchanged suite writes nothing.
+USE_RESOLUTION = 600
+#: What one transaction removes at most, so that others need not wait for long.
+TRIM_STEP = 16 << 20
+
+#: SQLite's result codes, known before sqlite3 is imported.
+_BUSY, _LOCKED, _CORRUPT, _NOT_A_DATABASE = 5, 6, 11, 26
+_NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "lustre", "ceph", "gluster", "beegfs", "gpfs", "fuse.")
+
+_TABLES = """
+CREATE TABLE replies (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, value BLOB NOT NULL);
+-- Apart from the values, so that neither the order of use nor their size costs reading or rewriting them.
+CREATE TABLE uses (id INTEGER PRIMARY KEY, used INTEGER NOT NULL, size INTEGER NOT NULL);
+CREATE TABLE total (bytes INTEGER NOT NULL);
+INSERT INTO total VALUES (0);
+"""
+
+
+class Key(Generic[Answer]):
+    """What a reply is found by. Made by `ReplyCache.key`.
+
+    Attributes:
+        digest: SHA-256 over all that decides the reply.
+        answer: `Completion` or `Scoring`.
+        kept: False for a request whose answer is never cached.
+    """
+
+    __slots__ = ("_model", "_prompt", "answer", "digest", "kept")
+
+    def __init__(self, digest: bytes, answer: type[Answer], model: str, prompt: str, *, kept: bool) -> None:
+        self.digest = digest
+        self.kept = kept
+        self.answer: type[Answer] = answer
+        self._model = model
+        self._prompt = prompt
+
+    def __str__(self) -> str:
+        what = "reply" if self.answer is Completion else "scoring"
+        return f"{what} of model {self._model!r} to the prompt {shorten(self._prompt, 200)}"
+
+
+class ReplyCache:
+    """Replies by what decides them. Thread-safe; any number of processes may share the file.
+
+    Nothing is opened before the first use.
+
+    Args:
+        path: of the database, by default ``replies.sqlite`` in the cache folder.
+        mode: ``on`` reads and writes, ``off`` does neither, ``refresh`` never reads and always writes,
+            ``only`` never writes, and what is missing is an error.
+        limit_bytes: of all values together; those used longest ago go first.
+
+    Attributes:
+        mode: as given.
+        hits: replies that were found.
+        misses: replies that were looked for and not found.
+        written: replies that were put in.
+        trouble: why the cache is off for the rest of the run, or was begun anew; None if all is well.
+    """
+
+    def __init__(self, path: Path | None = None, *, mode: Mode, limit_bytes: int = DEFAULT_LIMIT) -> None:
+        self.mode = mode
+        self.hits = self.misses = self.written = 0
+        self.trouble: str | None = None
+        self._path = path
+        self._limit = limit_bytes
+        self._reads = mode in ("on", "only")
+        self._writes = mode in ("on", "refresh")
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._db: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._inherited: list[object] = []
+        self._touched: set[int] = set()
+        self._decoders: dict[type, msgspec.msgpack.Decoder[Any]] = {
+            kind: msgspec.msgpack.Decoder(kind) for kind in (Completion, Scoring, Info)
+        }
+        self._encoder = msgspec.msgpack.Encoder()
+        self._prefixes: dict[tuple[Settings, Numerics], bytes] = {}
+
+    # -- keys -----------------------------------------------------------------------------------
+
+    @overload
+    def key(self, settings: Settings, info: Info, request: Request) -> Key[Completion]: ...
+    @overload
+    def key(self, settings: Settings, info: Info, request: ScoreRequest) -> Key[Scoring]: ...
+    def key(
+        self, settings: Settings, info: Info, request: Request | ScoreRequest
+    ) -> Key[Completion] | Key[Scoring]:
+        """All that decides a reply: weights, adapters, settings, numerics, our own code, and the request.
+
+        The model's name, paths, the timeout and the number of threads are no part of it (where threads
+        matter, the numerics have them), nor are seed and filters of a greedy request.
+        """
+        known = (settings, info.numerics)
+        prefix = self._prefixes.get(known)
+        if prefix is None:
+            context = msgspec.structs.replace(_without_paths(settings).context, threads=0)
+            host = msgspec.structs.replace(_without_paths(settings).host, require_gpu=False)
+            prefix = self._prefixes[known] = self._encoder.encode(
+                (FORMAT, code_identity(), settings.weights, host, context, info.numerics)
+            )
+        bare: Request | ScoreRequest
+        if isinstance(request, Request):
+            bare = msgspec.structs.replace(request, prompt="", timeout=0.0)
+            if request.sampling.greedy:
+                bare = msgspec.structs.replace(bare, sampling=Sampling())
+            kept = True
+        else:
+            bare = msgspec.structs.replace(request, prompt="", timeout=0.0)
+            kept = not request.read_rows and not request.write_rows
+        digest = hashlib.sha256(prefix)
+        digest.update(self._encoder.encode((type(request).__name__, bare)))
+        digest.update(request.prompt.encode("utf-8", "surrogatepass"))
+        if isinstance(request, Request):
+            return Key(digest.digest(), Completion, settings.name, request.prompt, kept=kept)
+        return Key(digest.digest(), Scoring, settings.name, request.prompt, kept=kept)
+
+    def _info_key(self, settings: Settings) -> bytes:
+        # Unlike a reply, it may say how many threads there are; and a GPU that is required was found.
+        bare = _without_paths(settings)
+        identity = (FORMAT, "info", code_identity(), library_hash(), machine_identity())
+        return hashlib.sha256(
+            self._encoder.encode((*identity, bare.weights, bare.host, bare.context))
+        ).digest()
+
+    # -- reading and writing --------------------------------------------------------------------
+
+    def info(self, settings: Settings) -> Info | None:
+        """What a host has said of itself under these settings, with these libraries, on this machine.
+
+        Raises:
+            EngineError: mode is ``only``, and nothing is known.
+        """
+        if not self._reads and self.mode != "only":
+            return None
+        found = self._load(self._info_key(settings), Info)
+        if found is None and self.mode == "only":
+            raise self._missing(
+                f"what decides the replies of model {settings.name!r} on this machine (libraries, processor, "
+                "settings)"
+            )
+        return found
+
+    def keep_info(self, settings: Settings, info: Info) -> None:
+        """Remember what a host says of itself; to be called whenever one has been started."""
+        if self._writes:
+            self._store(self._info_key(settings), info)
+
+    def get(self, key: Key[Answer]) -> Answer | None:
+        """The reply, if it is known.
+
+        Raises:
+            EngineError: mode is ``only``, and it is not.
+        """
+        if not self._reads and self.mode != "only":
+            return None
+        if not key.kept:
+            if self.mode == "only":
+                raise EngineError(f"the {key} exchanges rows between models, which is never cached")
+            return None
+        found = self._load(key.digest, key.answer)
+        with self._lock:
+            if found is None:
+                self.misses += 1
+            else:
+                self.hits += 1
+        if found is None and self.mode == "only":
+            raise self._missing(f"the {key}")
+        return found
+
+    def put(self, key: Key[Answer], answer: Answer) -> None:
+        """Keep a reply; it is in the file, whole, when this returns."""
+        if self._writes and key.kept and self._store(key.digest, answer):
+            with self._lock:
+                self.written += 1
+
+    def close(self) -> None:
+        """Write down what was used, trim, and close the file; a later use opens it again."""
+        with self._own():
+            if self._db is None:
+                return
+            if self._writes:
+                try:
+                    self._note_uses(self._db, exact=False)
+                    self._trim(self._db)
+                except Exception as error:
+                    self._failed(error, "written")
+            self._drop()
+
+    def _missing(self, what: str) -> EngineError:
+        off = f" ({self.trouble})" if self.trouble else ""
+        return EngineError(
+            f"not in the reply cache: {what}{off}. With --llm-cache only no model is asked; "
+            "run once with --llm-cache on to fill it"
+        )
+
+    # -- values ---------------------------------------------------------------------------------
+
+    def _load(self, digest: bytes, kind: type[Stored]) -> Stored | None:
+        with self._own():
+            if not self._reads:
+                return None
+            try:
+                db = self._db or self._open()
+                row = db.execute("SELECT id, value FROM replies WHERE key = ?", (digest,)).fetchone()
+            except Exception as error:
+                self._failed(error, "read")
+                return None
+            if row is None:
+                return None
+            number, value = row
+            self._touched.add(number)
+        # Outside the lock: decoding is most of the work.
+        if not isinstance(value, bytes):
+            return None
+        body = value[4:]
+        if int.from_bytes(value[:4], "little") != zlib.crc32(body, zlib.crc32(digest)):
+            return None  # SQLite does not notice a flipped bit within a value
+        try:
+            found: Stored = self._decoders[kind].decode(body)
+            return found
+        except msgspec.MsgspecError:
+            return None
+
+    def _store(self, digest: bytes, answer: Completion | Scoring | Info) -> bool:
+        try:
+            body = self._encoder.encode(answer)
+        except UnicodeEncodeError:
+            return False  # a lone surrogate; such a reply is rather asked for again
+        value = zlib.crc32(body, zlib.crc32(digest)).to_bytes(4, "little") + body
+        if len(value) > self._limit:
+            return False
+        with self._own():
+            if not self._writes:
+                return False
+            try:
+                db = self._db or self._open()
+                if not self._writes:
+                    return False
+                with _transaction(db):
+                    total = _put(db, digest, value)
+                if total > self._limit * SLACK:
+                    self._trim(db)
+            except Exception as error:
+                self._failed(error, "written")
+                return False
+            return True
+
+    def _note_uses(self, db: sqlite3.Connection, *, exact: bool) -> None:
+        """Write down the last use of what was read."""
+        now = _now()
+        before = now if exact else now - USE_RESOLUTION * 1000
+        touched, self._touched = self._touched, set()
+        if not touched:
+            return
+        rows = [(now, row, before) for row in touched]
+        with _transaction(db):
+            db.executemany("UPDATE uses SET used = ? WHERE id = ? AND used < ?", rows)
+
+    def _trim(self, db: sqlite3.Connection) -> None:
+        """Remove what was used longest ago until the rest is within the limit, and give the space back."""
+        if _total(db) <= self._limit:
+            return
+        self._note_uses(db, exact=True)
+        while True:
+            with _transaction(db):
+                excess = _total(db) - self._limit
+                if excess <= 0:
+                    return
+                freed, gone = 0, []
+                for row, size in db.execute("SELECT id, size FROM uses ORDER BY used, id"):
+                    if freed >= min(excess, TRIM_STEP):
+                        break
+                    freed += size
+                    gone.append((row,))
+                if not gone:
+                    db.execute("UPDATE total SET bytes = 0")
+                    return
+                db.executemany("DELETE FROM replies WHERE id = ?", gone)
+                db.executemany("DELETE FROM uses WHERE id = ?", gone)
+                db.execute("UPDATE total SET bytes = bytes - ?", (freed,))
+            # It frees a page a step, and `execute` takes one step of what returns no columns.
+            db.executescript("PRAGMA incremental_vacuum")
+
+    # -- the file -------------------------------------------------------------------------------
+
+    def _open(self) -> sqlite3.Connection:
+        import sqlite3
+
+        path = self._where()
+        with contextlib.suppress(OSError):
+            self._file = _inode(path)
+        if self.mode == "only":
+            if not path.exists():
+                raise FileNotFoundError("there is no such file")
+            self._db = _reader(path)
+        else:
+            try:
+                self._db = _writer(path)
+            except (sqlite3.OperationalError, OSError) as error:
+                # A cache that somebody has filled for us on a read-only mount is still worth reading.
+                if not self._reads or _damaged(error) or _busy(error) or not path.exists():
+                    raise
+                self._db = _reader(path)
+                self._writes = False
+                self._say(f"the reply cache is only read: {path} cannot be written: {_why(error)}")
+        with contextlib.suppress(OSError):
+            self._file = _inode(path)
+        return self._db
+
+    def _where(self) -> Path:
+        if self._path is None:
+            from pytest_llmcheck.models import cache_dir
+
+            self._path = cache_dir() / "replies.sqlite"
+        return self._path
+
+    def _own(self) -> threading.RLock:
+        """The lock; and after a fork a connection of one's own, for SQLite's cannot be inherited."""
+        if self._pid != os.getpid():
+            # Not closed either, which could remove the parent's journal.
+            self._inherited += [self._lock, self._db]
+            self._lock, self._db, self._touched = threading.RLock(), None, set()
+            self._pid = os.getpid()
+        return self._lock
+
+    def _failed(self, error: Exception, done: Literal["read", "written"]) -> None:
+        """Trouble with the file ends the use of the cache, never a test; a damaged file is begun anew."""
+        known = isinstance(error, OSError | ImportError) or type(error).__module__ == "sqlite3"
+        if not known and not _damaged(error):
+            raise error
+        if _damaged(error) and self.mode != "only":
+            self._begin_anew()
+        elif done == "written" and self._reads and self._db is not None:
+            self._writes = False
+            self._say(f"nothing more is written to the reply cache {self._where()}: {_why(error)}")
+        else:
+            self._reads = self._writes = False
+            self._drop()
+            self._say(
+                f"the reply cache {self._where()} is off for the rest of the run: it cannot be {done}: "
+                f"{_why(error)}"
+            )
+
+    def _begin_anew(self) -> None:
+        path = self._where()
+        opened = self._file
+        self._drop()
+        self._touched.clear()
+        try:
+            # Another process may have done so since we opened it.
+            if opened is None or opened == _inode(path):
+                _remove(path)
+                self._say(f"the reply cache {path} was damaged and has been begun anew")
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self._reads = self._writes = False
+            self._say(f"the reply cache {path} is damaged and cannot be removed: {_why(error)}")
+
+    def _drop(self) -> None:
+        import sqlite3
+
+        db, self._db, self._file = self._db, None, None
+        if db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                db.close()
+
+    def _say(self, text: str) -> None:
+        if self.trouble is None:
+            self.trouble = text
+
+
+def _without_paths(settings: Settings) -> Settings:
+    replace = msgspec.structs.replace
+    adapters = tuple(replace(adapter, path="") for adapter in settings.context.adapters)
+    return replace(
+        settings,
+        name="",
+        host=replace(settings.host, path=""),
+        context=replace(settings.context, adapters=adapters),
+    )
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _writer(path: Path) -> sqlite3.Connection:
+    """A connection to the database, which is made if it is not there."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Prompts and replies are nobody else's business.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    db = _connect(path, "mode=rw")
+    try:
+        # Safe against a kill; after a power cut with WAL, the last replies may be missing.
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute(f"PRAGMA journal_size_limit = {TRIM_STEP}")
+        found = db.execute("PRAGMA user_version").fetchone()[0]
+        if found != LAYOUT:
+            if found:
+                db.close()
+                _remove(path)
+                return _writer(path)
+            _make(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _make(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("PRAGMA page_size = 16384")
+    db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    if not _on_network(path):
+        _use_wal(db)
+    with _transaction(db):
+        if db.execute("PRAGMA user_version").fetchone()[0] != LAYOUT:
+            for statement in _TABLES.split(";\n"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {LAYOUT}")
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """Readers and a writer at once; where it is not to be had, the rollback journal is slower and as safe."""
+    import sqlite3
+
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL").fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait here when several processes make the file at once.
+            if not _busy(error) or time.monotonic() > give_up:
+                return
+            time.sleep(0.01)
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    """A connection that does not write, also where the folder cannot be written."""
+    import sqlite3
+
+    # WAL makes files beside the database; where it cannot, nobody else is writing either.
+    immutable = not os.access(path.parent, os.W_OK)
+    db = _connect(path, "mode=ro&immutable=1" if immutable else "mode=rw")
+    try:
+        db.execute("PRAGMA query_only = ON")
+        found = db.execute("PRAGMA user_version").fetchone()[0]
+    except BaseException:
+        db.close()
+        raise
+    if found != LAYOUT:
+        db.close()
+        raise sqlite3.OperationalError("another version of pytest-llmcheck has made it")
+    return db
+
+
+def _connect(path: Path, options: str) -> sqlite3.Connection:
+    import sqlite3
+
+    # quote() of pathlib keeps ? and # out of the options.
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?{options}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+@contextlib.contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    import sqlite3
+
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        # A full disk may have rolled back already.
+        if db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+        raise
+
+
+def _put(db: sqlite3.Connection, digest: bytes, value: bytes) -> int:
+    """Insert or replace a value; returns the bytes of all values."""
+    row = db.execute("SELECT id FROM replies WHERE key = ?", (digest,)).fetchone()
+    before = 0
+    if row is None:
+        new = db.execute("INSERT INTO replies (key, value) VALUES (?, ?)", (digest, value)).lastrowid
+    else:
+        new = row[0]
+        db.execute("UPDATE replies SET value = ? WHERE id = ?", (value, new))
+        size = db.execute("SELECT size FROM uses WHERE id = ?", (new,)).fetchone()
+        before = size[0] if size else 0
+    db.execute("INSERT OR REPLACE INTO uses VALUES (?, ?, ?)", (new, _now(), len(value)))
+    db.execute("UPDATE total SET bytes = bytes + ?", (len(value) - before,))
+    return _total(db)
+
+
+def _total(db: sqlite3.Connection) -> int:
+    found: int = db.execute("SELECT bytes FROM total").fetchone()[0]
+    return found
+
+
+def _damaged(error: Exception) -> bool:
+    if isinstance(error, UnicodeDecodeError | TypeError | OverflowError):
+        return (
+            True  # SQLite hands out what damaged pages hold: text for blobs, no row where there is always one
+        )
+    code = getattr(error, "sqlite_errorcode", None)
+    # A table that is missing is a header that survived its pages.
+    return code is not None and (code & 0xFF in (_CORRUPT, _NOT_A_DATABASE) or "no such" in str(error))
+
+
+def _busy(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (_BUSY, _LOCKED)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_dev, state.st_ino
+
+
+def _remove(path: Path) -> None:
+    # The database last: an old journal beside a new database would be played into it.
+    for ending in ("-wal", "-shm", "-journal", ""):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+def _on_network(path: Path) -> bool:
+    """Whether the file system is shared by machines, between which SQLite's WAL has no common memory."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+        real = os.path.realpath(path)
+    except OSError:
+        return False
+    best, kind = "", ""
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        point = left.split()[4].replace("\\040", " ")
+        inside = real == point or real.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, right.split()[0]
+    return kind.startswith(_NETWORK)
