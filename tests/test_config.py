@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_llmcheck.config import DEMO, Config, find_config, load_config
 from pytest_llmcheck.errors import ConfigError
-from pytest_llmcheck.models.spec import ModelSpec
+from pytest_llmcheck.models.spec import CACHE_TYPES, LoraSpec, ModelSpec, RopeSpec
 
 TWO = """
 [tool.llmcheck]
@@ -179,21 +180,181 @@ class TestModels:
                 'gguf = "a"\nquant = "Q4_0"',
                 "quant: only with 'from': it names what to make from another model",
             ),
-            (
-                'gguf = "a"\nlora = "x"',
-                "lora: not available yet; merge the adapter into a GGUF file of its own",
-            ),
-            ('gguf = "a"\nkv = "q8_0"', "kv: not available yet; the KV cache is f16"),
             ('server = "http://x"', "server: not available yet; only GGUF files are run"),
-            ('gguf = "a"\nflash_attention = true', "flash_attention: not available yet; it is always on"),
+            ('gguf = "a"\nlora = "x.gguf"', "lora: expected a list, got 'x.gguf'"),
+            ('gguf = "a"\nlora = [3]', "lora[0]: expected a table, got 3"),
+            ('gguf = "a"\nlora = [""]', "lora[0].gguf: expected a string of length >= 1, got ''"),
+            ('gguf = "a"\nlora = [{scale = 1}]', "lora[0]: 'gguf' is missing"),
             (
-                'gguf = "a"\ngpu_layers = 3',
-                "gpu_layers: not available yet; say device = 'auto', 'cpu' or 'gpu'",
+                'gguf = "a"\nlora = ["x", {gguf = "a", scal = 1}]',
+                "lora[1].scal: unknown key; did you mean 'scale'?",
+            ),
+            (
+                'gguf = "a"\nlora = [{gguf = "a", scale = inf}]',
+                "lora[0].scale: expected a number <= 1000000, got inf",
+            ),
+            ('gguf = "a"\nkv = 8', "kv: expected a string, got 8"),
+            (
+                'gguf = "a"\nkv = "Q8_0"',
+                "kv: expected a cache type or two (\"K/V\"), got 'Q8_0'; did you mean 'q8_0'?",
+            ),
+            (
+                'gguf = "a"\nkv = "q8_0/"',
+                "kv: expected a cache type or two (\"K/V\"), got 'q8_0/'; "
+                "known: bf16, f16, f32, iq4_nl, q4_0, q4_1, q5_0, q5_1, q8_0",
+            ),
+            ('gguf = "a"\nflash_attention = 1', "flash_attention: expected true or false, got 1"),
+            (
+                'gguf = "a"\nkv = "f16/q4_0"\nflash_attention = false',
+                "kv: a quantised V cache (q4_0) needs flash attention: take flash_attention = true, "
+                'or kv = "f16/f16"',
+            ),
+            ('gguf = "a"\nrope = "yarn"', "rope: expected a table, got 'yarn'"),
+            ('gguf = "a"\nrope = {factr = 2}', "rope.factr: unknown key; did you mean 'factor'?"),
+            (
+                'gguf = "a"\nrope = {scaling = "longrope"}',
+                "rope.scaling: expected one of 'none', 'linear', 'yarn', got 'longrope'",
+            ),
+            (
+                'gguf = "a"\nrope = {scaling = "yarn", factor = 0.5}',
+                "rope.factor: expected a number >= 1, got 0.5",
+            ),
+            (
+                'gguf = "a"\nrope = {factor = 2}',
+                "rope.factor: needs scaling = 'linear' or 'yarn', which says how to stretch",
+            ),
+            (
+                'gguf = "a"\nrope = {scaling = "linear", original_context = 4096}',
+                "rope.original_context: only with scaling = 'yarn', which alone knows it",
+            ),
+            ('gguf = "a"\nrope = {freq_base = 0}', "rope.freq_base: expected a number > 0, got 0"),
+            ('gguf = "a"\ngpu_layers = -1', "gpu_layers: expected a whole number >= 0, got -1"),
+            ('gguf = "a"\nmain_gpu = 16', "main_gpu: expected a whole number <= 15, got 16"),
+            (
+                'gguf = "a"\nsplit_mode = "rows"',
+                "split_mode: expected one of 'none', 'layer', 'row', got 'rows'",
+            ),
+            ('gguf = "a"\ntensor_split = [3, -1]', "tensor_split[1]: expected a number >= 0, got [3, -1]"),
+            (
+                'gguf = "a"\ntensor_split = [0, 0]',
+                "tensor_split: no GPU gets a share; give one at least more than 0",
+            ),
+            ('gguf = "a"\nrequire_gpu = "yes"', "require_gpu: expected true or false, got 'yes'"),
+            (
+                'gguf = "a"\ndevice = "cpu"\nrequire_gpu = true',
+                'require_gpu: contradicts device = "cpu"; take one of them away',
+            ),
+            (
+                'gguf = "a"\ndevice = "cpu"\ngpu_layers = 3',
+                'gpu_layers: 3 contradicts device = "cpu"; set it to 0, or take device away',
+            ),
+            (
+                'gguf = "a"\ndevice = "gpu"\ngpu_layers = 0',
+                'gpu_layers: 0 contradicts device = "gpu"; raise it, or take device = "gpu" away',
+            ),
+            (
+                'gguf = "a"\nrequire_gpu = true\ngpu_layers = 0',
+                "gpu_layers: 0 contradicts require_gpu = true; raise it, or take require_gpu = true away",
             ),
         ],
     )
     def test_wrong_key(self, tmp_path: Path, lines: str, expected: str) -> None:
         assert problem(tmp_path, model(lines)) == f"tool.llmcheck.models.q4.{expected}"
+
+    def test_engine_keys(self, tmp_path: Path) -> None:
+        file = write(
+            tmp_path,
+            """
+            [tool.llmcheck]
+            reference = "base"
+            cache_size = 20
+            [tool.llmcheck.models.base]
+            gguf = "base.gguf"
+            lora = ["support.gguf", {gguf = "pkg:m/tone.gguf", scale = 0.5}, {gguf = "${X}/z.gguf"}]
+            kv = "q8_0"
+            rope = {scaling = "yarn", factor = 4, freq_base = 1e6, original_context = 4096}
+            gpu_layers = 20
+            main_gpu = 1
+            split_mode = "row"
+            tensor_split = [3, 1]
+            require_gpu = true
+            [tool.llmcheck.models.same]
+            from = "base"
+            [tool.llmcheck.models.other]
+            from = "base"
+            lora = []
+            kv = "q8_0/f16"
+            flash_attention = false
+            rope = {}
+            gpu_layers = 0
+            split_mode = "none"
+            tensor_split = []
+            require_gpu = false
+            """,
+        )
+        config = load_config(tmp_path)
+        assert config.cache_size == 20
+        base, same, other = config.models.values()
+        assert base.lora == (
+            LoraSpec("support.gguf", 1.0, file),
+            LoraSpec("pkg:m/tone.gguf", 0.5, file),
+            LoraSpec("${X}/z.gguf", 1.0, file),
+        )
+        assert (base.kv, base.flash_attention) == (("q8_0", "q8_0"), True)
+        assert base.rope == RopeSpec("yarn", 4.0, 1e6, 4096)
+        assert (base.gpu_layers, base.main_gpu, base.split_mode) == (20, 1, "row")
+        assert (base.tensor_split, base.require_gpu) == ((3.0, 1.0), True)
+        assert same == replace(base, name="same", gguf=None, base=base)
+        assert other == ModelSpec(
+            name="other", base=base, kv=("q8_0", "f16"), flash_attention=False, gpu_layers=0, main_gpu=1,
+            split_mode="none", origin=file,
+        )  # fmt: skip
+
+    def test_defaults_of_the_engine_keys(self, tmp_path: Path) -> None:
+        file = write(tmp_path, '[tool.llmcheck.models.a]\ngguf = "a.gguf"\n')
+        config = load_config(tmp_path)
+        assert config.models["a"] == ModelSpec("a", gguf="a.gguf", origin=file)
+        assert config.cache_size == 1024
+
+    @pytest.mark.parametrize(
+        ("base", "line", "expected"),
+        [
+            (
+                "gpu_layers = 20",
+                'device = "cpu"',
+                'gpu_layers: 20 contradicts device = "cpu"; set it to 0, or take device away',
+            ),
+            (
+                "require_gpu = true",
+                'device = "cpu"',
+                'require_gpu: contradicts device = "cpu"; take one of them away',
+            ),
+            (
+                'kv = "q8_0"',
+                "flash_attention = false",
+                "kv: a quantised V cache (q8_0) needs flash attention: take flash_attention = true, "
+                'or kv = "q8_0/f16"',
+            ),
+        ],
+    )
+    def test_contradicting_what_is_inherited(
+        self, tmp_path: Path, base: str, line: str, expected: str
+    ) -> None:
+        text = (
+            f'[tool.llmcheck.models.f16]\ngguf = "f16.gguf"\n{base}\n'
+            f'[tool.llmcheck.models.q4]\nfrom = "f16"\n{line}\n'
+        )
+        assert problem(tmp_path, text) == f"tool.llmcheck.models.q4.{expected} (inherited from 'f16')"
+
+    @given(
+        st.sampled_from(CACHE_TYPES), st.sampled_from(CACHE_TYPES), st.sampled_from(["{}/{}", " {} / {} "])
+    )
+    def test_law_every_pair_of_cache_types(
+        self, tmp_path_factory: pytest.TempPathFactory, keys: str, values: str, written: str
+    ) -> None:
+        folder = tmp_path_factory.mktemp("kv")
+        write(folder, f'[tool.llmcheck.models.a]\ngguf = "a"\nkv = "{written.format(keys, values)}"\n')
+        assert load_config(folder).models["a"].kv == (keys, values)
 
     @pytest.mark.parametrize(
         ("lines", "have"), [("", "neither is given"), ('gguf = "a"\nfrom = "f16"', "both are given")]
@@ -251,6 +412,8 @@ class TestTop:
             ("timeout = nan", "timeout: expected a number > 0, got nan"),
             ("timeout = inf", "timeout: expected a number <= 1000000, got inf"),
             ("max_tokens = 0", "max_tokens: expected a whole number >= 1, got 0"),
+            ("cache_size = 0", "cache_size: expected a whole number >= 1, got 0"),
+            ("cache_size = 1.5", "cache_size: expected a whole number, got 1.5"),
             ("models = 3", "models: expected a table, got 3"),
         ],
     )

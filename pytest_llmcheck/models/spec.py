@@ -8,6 +8,44 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pathlib import Path
 
+CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
+"""Types of a K or V cache, as llama.cpp spells them (`kv_cache_types` in its common/arg.cpp)."""
+
+QUANTISED_CACHE_TYPES = frozenset(CACHE_TYPES) - {"f32", "f16", "bf16"}
+"""Those of which a V cache needs flash attention."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSpec:
+    """A LoRA adapter as it is declared.
+
+    Attributes:
+        gguf: where the adapter is, as for `ModelSpec.gguf`.
+        scale: what its contribution is multiplied by.
+        origin: the file that declares it; relative paths start at its folder.
+    """
+
+    gguf: str
+    scale: float = 1.0
+    origin: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RopeSpec:
+    """How positions are stretched beyond what the model was trained for; None takes the file's own value.
+
+    Attributes:
+        scaling: ``none``, ``linear`` or ``yarn``, as llama.cpp names them.
+        factor: by how much the context is stretched (llama.cpp's rope_freq_scale is its inverse).
+        freq_base: base frequency of the rotation.
+        original_context: tokens of the context that the model was trained for (YaRN).
+    """
+
+    scaling: Literal["none", "linear", "yarn"] | None = None
+    factor: float | None = None
+    freq_base: float | None = None
+    original_context: int | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
@@ -25,7 +63,16 @@ class ModelSpec:
         n_ctx: context of one conversation in tokens; None takes the model's own, at most 4096.
         width: KV streams of the engine, decoded in one batch; part of the numerics.
         threads: CPU threads; None takes the cores that this process may use.
-        device: ``auto`` offloads all layers where the build can, ``cpu`` none, ``gpu`` insists.
+        device: ``auto`` offloads where the build can, ``cpu`` nothing, ``gpu`` insists.
+        kv: types of the K and the V cache, as llama.cpp spells them (``f16``, ``q8_0``, ...).
+        flash_attention: whether it is used; without it bits are not promised to be independent of company.
+        rope: how positions are stretched; None leaves the file's own values.
+        lora: adapters, applied together.
+        gpu_layers: how many layers go to the GPU, the output layer counted; None means all of them.
+        main_gpu: index of the GPU that holds everything with `split_mode` ``none``.
+        split_mode: how several GPUs share the model.
+        tensor_split: share of each GPU; empty lets llama.cpp share by free memory.
+        require_gpu: fail, with the reason, where no layer can be put on a GPU. ``device = "gpu"`` implies it.
         chat_template: a jinja file that replaces the template in the GGUF.
         system: the system prompt used where a test gives none.
         origin: the file that declares it, for messages; None for a file named on the command line.
@@ -39,6 +86,15 @@ class ModelSpec:
     width: int = 4
     threads: int | None = None
     device: Literal["auto", "cpu", "gpu"] = "auto"
+    kv: tuple[str, str] = ("f16", "f16")
+    flash_attention: bool = True
+    rope: RopeSpec | None = None
+    lora: tuple[LoraSpec, ...] = ()
+    gpu_layers: int | None = None
+    main_gpu: int = 0
+    split_mode: Literal["none", "layer", "row"] = "layer"
+    tensor_split: tuple[float, ...] = ()
+    require_gpu: bool = False
     chat_template: Path | None = None
     system: str | None = None
     origin: Path | None = None
