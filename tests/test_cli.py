@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from pytest_llmcheck.cli import common, inspection, main
+from tests.support.adapters import tiny_lora
 from tests.support.gguf_files import CHATML, header, string, tiny_llama
 
 if TYPE_CHECKING:
@@ -138,6 +139,31 @@ memory, estimated for 4 conversations of 512 tokens
         assert f"  sha256        {told['sha256']}\n" in good("inspect", "q8")
         assert "q8    Q8_0 of f16  Q8_0          -                   there " in good("models")
         assert [path.name for path in made.parent.glob("*.gguf")] == [made.name]
+
+    def test_adapters_and_cache_types(self, project: Path) -> None:
+        tiny_llama(project / "wide.gguf", n_heads=2, n_kv_heads=1)
+        tiny_lora(project / "a.gguf", project / "wide.gguf", rank=64)
+        declare(
+            project,
+            'reference = "f16"\n[models.f16]\ngguf = "wide.gguf"\n'
+            '[models.tuned]\nfrom = "f16"\nlora = [{gguf = "a.gguf", scale = 0.5}]\nkv = "q8_0/f16"\n'
+            '[models.own]\ngguf = "wide.gguf"\nlora = ["a.gguf"]\nkv = "q4_0"\n'
+            '[models.wrong]\ngguf = "tiny.gguf"\nlora = ["wide.gguf"]\n',
+        )
+        told = good("inspect", "tuned")
+        assert "\n  adapters      a.gguf x 0.5\n" in told
+        assert (
+            "\n  weights             0.2 MB\n  adapters            0.1 MB\n"
+            "  KV cache            0.4 MB   (q8_0/f16)\n"
+        ) in told
+        facts = json.loads(good("inspect", "tuned", "--json"))
+        assert facts["adapters"] == [{"gguf": "a.gguf", "scale": 0.5}]
+        assert facts["memory"]["kv_types"] == ["q8_0", "f16"]
+        assert facts["memory"]["adapters"] == 2 * 64 * (64 + 64 + 64 + 32) * 4
+        lines = good("models").splitlines()
+        assert "tuned  the weights of f16 + a.gguf, kv q8_0/f16  F16 " in lines[2]
+        assert "own    wide.gguf + a.gguf, kv q4_0  " in lines[3]
+        assert lines[-1].startswith(f"wrong: {project}/wide.gguf cannot be used as a LoRA adapter: ")
 
     def test_a_template_of_its_own(self, project: Path) -> None:
         (project / "own.jinja").write_text("{{ messages[0].content }}!", encoding="utf-8")

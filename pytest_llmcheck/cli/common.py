@@ -14,7 +14,7 @@ from pytest_llmcheck.config import load_config
 from pytest_llmcheck.engines.llama.quantise import quantise
 from pytest_llmcheck.errors import ConfigError, did_you_mean
 from pytest_llmcheck.models import ModelSpec, read_gguf, resolve
-from pytest_llmcheck.models.resolution import locate
+from pytest_llmcheck.models.locate import locate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,6 +103,11 @@ def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], numbers: S
 def visible(text: str) -> str:
     """A text out of a file, fit for a terminal: what is not printable is escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def kv_types(spec: ModelSpec) -> str:
+    """The types of the KV cache as the configuration has them: one for both, or ``K/V``."""
+    return "/".join(dict.fromkeys(spec.kv))
 
 
 def megabytes(count: int) -> str:

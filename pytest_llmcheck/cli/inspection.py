@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pytest_llmcheck.cli.common import find, megabytes, print_table, visible
+from pytest_llmcheck.cli.common import find, kv_types, megabytes, print_table, visible
 from pytest_llmcheck.errors import ModelError
 from pytest_llmcheck.models import available_memory, check_fit, context_of, estimate_memory
 from pytest_llmcheck.prompts import ChatTemplate, choose_template
@@ -85,6 +85,7 @@ def facts(spec: ModelSpec, header: GGUFHeader, sha256: str | None, available: in
         "declared_quant": header.declared_quant,
         "bits_per_weight": header.bits_per_weight,
         "n_params": header.n_params,
+        "adapters": [{"gguf": lora.gguf, "scale": lora.scale} for lora in spec.lora],
         "tensor_types": {kind: count._asdict() for kind, count in header.histogram.items()},
         "chat_templates": {
             name: {"sha256": _sha256(source), "source": source}
@@ -93,7 +94,9 @@ def facts(spec: ModelSpec, header: GGUFHeader, sha256: str | None, available: in
         "memory": {
             "n_ctx": context_of(header, spec),
             "width": spec.width,
+            "kv_types": list(spec.kv),
             "weights": estimate.weights,
+            "adapters": estimate.adapters,
             "kv": estimate.kv,
             "compute": estimate.compute,
             "total": estimate.total,
@@ -117,6 +120,7 @@ def _print_facts(found: Mapping[str, Any]) -> None:
         "heads": f"{_heads(found['n_heads'])}, for keys and values {_heads(found['n_kv_heads'])}",
         "vocabulary": f"{found['n_vocab']} tokens; {special or 'no special tokens'}; adds bos: {adds_bos}",
         "quantisation": found["quant_description"],
+        "adapters": ", ".join(f"{each['gguf']} x {each['scale']:g}" for each in found["adapters"]) or None,
     }
     click.echo(visible(found["model"]))
     for name, value in lines.items():
@@ -138,12 +142,14 @@ def _print_templates(spec: ModelSpec, templates: Mapping[str, str]) -> None:
             click.echo(f"  ... ({len(lines)} lines)")
 
 
-def _print_memory(spec: ModelSpec, header: GGUFHeader, memory: Mapping[str, int]) -> None:
+def _print_memory(spec: ModelSpec, header: GGUFHeader, memory: Mapping[str, Any]) -> None:
     streams = "1 conversation" if spec.width == 1 else f"{spec.width} conversations"
     click.echo(f"memory, estimated for {streams} of {memory['n_ctx']} tokens")
-    titles = {"weights": "weights", "kv": "KV cache", "compute": "compute", "total": "together"}
-    for key, title in {**titles, "available": "available"}.items():
-        click.echo(f"  {title:<13} {megabytes(memory[key]):>12}")
+    titles = {"weights": "weights", "adapters": "adapters", "kv": "KV cache", "compute": "compute"}
+    for key, title in {**titles, "total": "together", "available": "available"}.items():
+        types = f"   ({kv_types(spec)})" if key == "kv" and kv_types(spec) != "f16" else ""
+        if key != "adapters" or spec.lora:
+            click.echo(f"  {title:<13} {megabytes(memory[key]):>12}{types}")
     try:
         check_fit(header, spec, memory["available"])
     except ModelError as error:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pytest_llmcheck.cli.common import Progress, megabytes, print_table, visible
+from pytest_llmcheck.cli.common import Progress, kv_types, megabytes, print_table, visible
 from pytest_llmcheck.config import load_config
 from pytest_llmcheck.errors import LlmcheckError
 from pytest_llmcheck.models import read_gguf, resolve
-from pytest_llmcheck.models.resolution import locate
+from pytest_llmcheck.models.adapters import resolve_adapters
+from pytest_llmcheck.models.locate import locate
 
 if TYPE_CHECKING:
     from pytest_llmcheck.config import Config
@@ -63,7 +64,9 @@ def _header_if_there(spec: ModelSpec) -> GGUFHeader | None:
         LlmcheckError: it, or what it is made from, is missing or cannot be read.
     """
     if spec.gguf is not None:
-        return read_gguf(locate(spec.gguf, spec.origin))
+        header = read_gguf(locate(spec.gguf, spec.origin))
+        resolve_adapters(spec, header)
+        return header
     progress = Progress()
     try:
         return resolve(spec, quantise=_refuse_to_make, progress=progress).header
@@ -74,9 +77,11 @@ def _header_if_there(spec: ModelSpec) -> GGUFHeader | None:
 
 
 def _source(spec: ModelSpec) -> str:
+    weights = spec.gguf or "-"
     if spec.base is not None:
-        return f"{spec.quant} of {spec.base.name}" if spec.quant else f"the weights of {spec.base.name}"
-    return spec.gguf or "-"
+        weights = f"{spec.quant} of {spec.base.name}" if spec.quant else f"the weights of {spec.base.name}"
+    cache = f", kv {kv_types(spec)}" if kv_types(spec) != "f16" else ""
+    return " + ".join((weights, *(lora.gguf for lora in spec.lora))) + cache
 
 
 def _roles(spec: ModelSpec, config: Config) -> str:

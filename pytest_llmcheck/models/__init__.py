@@ -9,13 +9,14 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pytest_llmcheck.models.adapters import ResolvedAdapter
     from pytest_llmcheck.models.content import content_hash
+    from pytest_llmcheck.models.fit import check_fit, layers_that_fit
     from pytest_llmcheck.models.gguf import read_gguf
     from pytest_llmcheck.models.header import GGUFHeader, TensorInfo
     from pytest_llmcheck.models.memory import (
         MemoryEstimate,
         available_memory,
-        check_fit,
         context_of,
         estimate_memory,
     )
@@ -23,17 +24,20 @@ if TYPE_CHECKING:
     from pytest_llmcheck.models.quantise import Quantise
     from pytest_llmcheck.models.quants import MAKEABLE, parse_quant
     from pytest_llmcheck.models.resolution import ResolvedModel, resolve
-    from pytest_llmcheck.models.spec import ModelSpec
+    from pytest_llmcheck.models.spec import LoraSpec, ModelSpec, RopeSpec
     from pytest_llmcheck.models.store import cache_dir
 
 __all__ = [
     "MAKEABLE",
     "GGUFHeader",
+    "LoraSpec",
     "MemoryEstimate",
     "ModelSpec",
     "Progress",
     "Quantise",
+    "ResolvedAdapter",
     "ResolvedModel",
+    "RopeSpec",
     "TensorInfo",
     "available_memory",
     "cache_dir",
@@ -41,6 +45,7 @@ __all__ = [
     "content_hash",
     "context_of",
     "estimate_memory",
+    "layers_that_fit",
     "parse_quant",
     "read_gguf",
     "resolve",
@@ -49,18 +54,22 @@ __all__ = [
 _HOMES = {
     "MAKEABLE": "quants",
     "GGUFHeader": "header",
+    "LoraSpec": "spec",
     "MemoryEstimate": "memory",
     "ModelSpec": "spec",
     "Progress": "progress",
     "Quantise": "quantise",
+    "ResolvedAdapter": "adapters",
     "ResolvedModel": "resolution",
+    "RopeSpec": "spec",
     "TensorInfo": "header",
     "available_memory": "memory",
     "cache_dir": "store",
-    "check_fit": "memory",
+    "check_fit": "fit",
     "content_hash": "content",
     "context_of": "memory",
     "estimate_memory": "memory",
+    "layers_that_fit": "fit",
     "parse_quant": "quants",
     "read_gguf": "gguf",
     "resolve": "resolution",

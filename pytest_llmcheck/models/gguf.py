@@ -135,6 +135,7 @@ class _Parser:
         self.data = data
         self.size = size
         self.at = 4
+        self.value_types: dict[str, int] = {}
 
     def parse(self) -> GGUFHeader:
         version = self.number("I", "the version")
@@ -146,7 +147,7 @@ class _Parser:
         metadata = self.metadata(n_metadata)
         self.check_split(metadata)
         tensors = self.tensors(n_tensors, self.alignment(metadata))
-        return GGUFHeader(self.path, version, self.size, metadata, tensors)
+        return GGUFHeader(self.path, version, self.size, metadata, tensors, self.value_types)
 
     def metadata(self, count: int) -> dict[str, Value]:
         found: dict[str, Value] = {}
@@ -159,7 +160,7 @@ class _Parser:
 
     def value(self, key: str) -> Value:
         what = f"metadata key {key!r}"
-        kind = self.number("I", what)
+        kind = self.value_types[key] = self.number("I", what)
         if kind == STRING:
             return self.text(what)
         if kind == ARRAY:

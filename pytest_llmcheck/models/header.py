@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -28,6 +28,9 @@ _T = TypeVar("_T")
 
 #: llama.cpp's `llama_token_type` for tokens that steer and are never text.
 _CONTROL = 3
+
+#: Keys that only models with a recurrent state have.
+_RECURRENT_KEYS = ("ssm.state_size", "ssm.conv_kernel", "wkv.head_size", "shortconv.l_cache", "kda.head_dim")
 
 #: The names that chat templates know, and the keys under which GGUF holds the token ids.
 _SPECIAL_IDS = {
@@ -76,6 +79,7 @@ class GGUFHeader:
         size: of the file in bytes.
         metadata: scalars as Python values, arrays as sequences that decode an item when asked for it.
         tensors: in file order.
+        value_types: GGUF's number of each metadata value's type (6: float32, 8: string, ...).
     """
 
     path: Path
@@ -83,6 +87,7 @@ class GGUFHeader:
     size: int
     metadata: Mapping[str, Value]
     tensors: tuple[TensorInfo, ...]
+    value_types: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def architecture(self) -> str:
@@ -111,8 +116,15 @@ class GGUFHeader:
 
     @property
     def n_heads(self) -> int | tuple[int, ...]:
-        """Attention heads, a tuple by layer where the layers differ; required."""
-        return self._number_or_layers(self._key("attention.head_count"))
+        """Attention heads, a tuple by layer where they differ; required, but 0 for a recurrent model."""
+        key = self._key("attention.head_count")
+        # As llama.cpp has it; whoever converts a model without attention need not say that it has none.
+        return 0 if key not in self.metadata and self.is_recurrent else self._number_or_layers(key)
+
+    @property
+    def is_recurrent(self) -> bool:
+        """Whether some layer keeps a state instead of a KV cache (Mamba, RWKV and hybrids of them)."""
+        return any(map(self.has, _RECURRENT_KEYS))
 
     @property
     def n_kv_heads(self) -> int | tuple[int, ...]:
@@ -254,6 +266,15 @@ class GGUFHeader:
         """What the file says of itself (``general.file_type``); None if it says nothing known."""
         number = self._optional("general.file_type", int)
         return None if number is None else file_type_name(number)
+
+    def has(self, suffix: str) -> bool:
+        """Whether the file has the key ``<architecture>.<suffix>``."""
+        return self._key(suffix) in self.metadata
+
+    def number(self, suffix: str) -> int:
+        """The whole number under ``<architecture>.<suffix>``; 0 where there is none."""
+        value = self.metadata.get(self._key(suffix))
+        return max(value, 0) if isinstance(value, int) and not isinstance(value, bool) else 0
 
     def _key(self, suffix: str) -> str:
         return f"{self.architecture}.{suffix}"

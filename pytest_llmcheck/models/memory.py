@@ -1,20 +1,26 @@
-"""Whether a model fits: estimates from its header, and what the machine has to give."""
+"""What a model takes, estimated from its header, and what the machine has to give."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.errors import ModelError
+from pytest_llmcheck.models.gguf import read_gguf
+from pytest_llmcheck.models.layers import (
+    kv_by_layer,
+    most_heads,
+    state_by_layer,
+    weights_by_layer,
+    widest_activation,
+)
+from pytest_llmcheck.models.locate import locate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pytest_llmcheck.models.header import GGUFHeader
     from pytest_llmcheck.models.spec import ModelSpec
 
@@ -36,132 +42,126 @@ class MemoryEstimate:
 
     Attributes:
         weights: all tensors.
-        kv: the KV cache of all streams.
+        kv: the KV cache of all streams, and their recurrent state where the model has one.
         compute: working space and logits.
+        adapters: the tensors of all LoRA adapters.
     """
 
     weights: int
     kv: int
     compute: int
+    adapters: int = 0
 
     @property
     def total(self) -> int:
         """The sum, in bytes; Python and the libraries (about 100 MB a process) are not in it."""
-        return self.weights + self.kv + self.compute
+        return self.weights + self.kv + self.compute + self.adapters
 
 
 def context_of(header: GGUFHeader, spec: ModelSpec) -> int:
     """Tokens of one conversation: `spec.n_ctx`, else what the model was trained for, at most 4096.
 
     Raises:
-        ModelError: `spec.n_ctx` is larger than the model was trained for (llama.cpp would only warn, and the
-            replies would decay), or the file does not say what it was trained for.
+        ModelError: `spec.n_ctx` is larger than the model was trained for and than its rope scaling allows
+            (llama.cpp would only warn, and the replies would decay), or the file does not say what it was
+            trained for.
     """
     trained = header.context_length
+    most, stretched = _largest_context(header, spec)
     if spec.n_ctx is None:
-        return min(trained, _DEFAULT_CONTEXT)
+        return min(most, _DEFAULT_CONTEXT)
     if spec.n_ctx < 1:
-        raise ModelError(f"model {spec.name!r}: n_ctx = {spec.n_ctx} is no context; take 1 to {trained}")
-    if spec.n_ctx > trained:
+        raise ModelError(f"model {spec.name!r}: n_ctx = {spec.n_ctx} is no context; take 1 to {most}")
+    if spec.n_ctx > most:
         raise ModelError(
-            f"model {spec.name!r}: n_ctx = {spec.n_ctx}, but {header.path} was trained for {trained} tokens; "
-            f"set n_ctx to {trained} or less"
+            f"model {spec.name!r}: n_ctx = {spec.n_ctx}, but {header.path} was trained for {trained} tokens"
+            f"{stretched}; set n_ctx to {most} or less"
         )
     return spec.n_ctx
 
 
+def _largest_context(header: GGUFHeader, spec: ModelSpec) -> tuple[int, str]:
+    """The largest context, and how rope scaling comes to it, in words."""
+    trained = header.context_length
+    scaling = spec.rope.scaling if spec.rope else None
+    if spec.rope is None or not spec.rope.factor or scaling == "none":
+        return trained, ""
+    # A file that is stretched already names its context after that; the factor replaces its own.
+    most = int((header.number("rope.scaling.original_context_length") or trained) * spec.rope.factor)
+    if most <= trained:
+        return trained, ""
+    named = f"{scaling or 'its'} rope scaling by {spec.rope.factor:g}"
+    return most, f", and {named} stretches that to {most}"
+
+
 def estimate_memory(header: GGUFHeader, spec: ModelSpec, *, rows: int = _ROWS) -> MemoryEstimate:
-    """Estimate what the model takes when it is loaded with the settings of `spec`.
+    """Estimate what the model takes when it is loaded with the settings of `spec`, all in main memory.
 
     - weights: the bytes of all tensors;
-    - kv: positions x width x sum over layers of (KV heads x (key length + value length)) x 2 bytes (F16), as
-      `llama_kv_cache` allocates it, positions being n_ctx rounded up to 256. A model with latent attention
-      (MLA) stores no values. Layers with a sliding window count in full, so for these it is an upper bound;
-      the state of recurrent layers is not counted;
+    - kv: positions x width x sum over layers of the bytes of their keys and values in the types of `spec.kv`
+      (`layers.kv_by_layer`), positions being n_ctx rounded up to 256; and the state of recurrent layers, once
+      for each stream. Layers with a sliding window count in full, so for these it is an upper bound;
     - compute: rows x (max(vocabulary, 3 x feed-forward) + 4 x embedding) x 4 bytes, the logits or the
-      widest activations of one batch, + rows x positions x 2 bytes for its mask, + width x vocabulary x
-      4 bytes for the logits handed out. A rule of thumb: llama.cpp's own figure depends on how its
-      allocator lets tensors share space, and was within a tenth of this for SmolLM2.
+      widest activations of one batch, + rows x positions x 2 bytes for its mask (two of them with a sliding
+      window), + width x vocabulary x 4 bytes for the logits handed out. Without flash attention the scores of
+      all heads may be what is widest (heads x positions), and the mask takes 4 bytes. A rule of thumb:
+      llama.cpp's own figure depends on how its allocator lets tensors share space, and was within a tenth of
+      this for SmolLM2;
+    - adapters: the bytes of their tensors; their files are opened for it.
 
     Args:
         header: of the file.
-        spec: its `n_ctx` and `width`.
+        spec: its settings.
         rows: tokens in the largest batch.
 
     Raises:
-        ModelError: the file lacks a figure that this needs, or `n_ctx` is impossible (`context_of`).
+        ModelError: the file lacks a figure that this needs, an adapter cannot be read, or `n_ctx` is
+            impossible (`context_of`).
     """
-    positions = -(-context_of(header, spec) // _CELLS) * _CELLS
-    keys = f"{header.architecture}."
-    latent = f"{keys}attention.key_length_mla" in header.metadata
-    width_per_head = header.key_length + (0 if latent else header.value_length)
-    per_position = sum(header.kv_heads_by_layer) * width_per_head * _F16
-    rows = max(rows, spec.width)
-    feed_forward = header.metadata.get(f"{keys}feed_forward_length", 0)
-    widest = max(header.n_vocab, 3 * feed_forward if isinstance(feed_forward, int) else 0)
-    compute = rows * (widest + 4 * header.n_embd) * _F32 + rows * positions * _F16
-    return MemoryEstimate(
-        weights=header.weight_bytes,
-        kv=positions * spec.width * per_position,
-        compute=compute + spec.width * header.n_vocab * _F32,
-    )
+    return split_estimate(header, spec, 0, rows=rows)[0]
 
 
-def check_fit(header: GGUFHeader, spec: ModelSpec, available: int) -> MemoryEstimate:
-    """Refuse a model that does not fit, before the kernel kills something.
+def split_estimate(
+    header: GGUFHeader, spec: ModelSpec, gpu_layers: int, *, rows: int = _ROWS
+) -> tuple[MemoryEstimate, MemoryEstimate]:
+    """`estimate_memory` with the last `gpu_layers` layers on a GPU: main memory, then memory of the GPU.
+
+    The output layer is the last one, n_layers + 1 in all. Weights, KV cache and adapters follow their layer;
+    the token embedding stays in main memory. The working space is needed on both sides while both have
+    layers; the inputs of a batch and the logits handed out lie in main memory.
 
     Args:
         header: of the file.
-        spec: its `n_ctx` and `width`.
-        available: bytes that may be taken (`available_memory`).
+        spec: its settings.
+        gpu_layers: how many layers are on the GPU; more than there are means all.
+        rows: tokens in the largest batch.
 
     Raises:
-        ModelError: it does not fit; with the figures, and the largest `n_ctx` that would.
+        ModelError: as for `estimate_memory`.
     """
-    estimate = estimate_memory(header, spec)
-    if estimate.total <= available:
-        return estimate
-    context = context_of(header, spec)
-    lines = [
-        f"model {spec.name!r} does not fit into memory ({header.path}, {header.quant}):",
-        f"  weights    {_mb(estimate.weights)}",
-        f"  KV cache   {_mb(estimate.kv)}   ({spec.width} conversations of {context} tokens)",
-        f"  compute    {_mb(estimate.compute)}",
-        f"  together   {_mb(estimate.total)}",
-        f"  available  {_mb(available)}",
-        _way_out(header, spec, available, context),
-    ]
-    raise ModelError("\n".join(lines))
-
-
-def _mb(count: int) -> str:
-    return f"{count / 1e6:10,.1f} MB"
-
-
-def _way_out(header: GGUFHeader, spec: ModelSpec, available: int, context: int) -> str:
-    def fits(width: int, n_ctx: int) -> bool:
-        return estimate_memory(header, replace(spec, n_ctx=n_ctx, width=width)).total <= available
-
-    for width in sorted({spec.width, 1}, reverse=True):
-        largest = _largest(partial(fits, width), context)
-        if largest:
-            narrower = "" if width == spec.width else f" with width = {width}"
-            return (
-                f"The largest that fits is n_ctx = {largest}{narrower}; "
-                f"set it, or take a smaller quantisation."
-            )
-    if header.weight_bytes > available:
-        return "Not even the weights fit; take a smaller quantisation or model, or a larger machine."
-    return "No context fits beside the weights; take a smaller quantisation, or a larger machine."
-
-
-def _largest(fits: Callable[[int], bool], limit: int) -> int:
-    """The largest n from 1 to `limit` for which `fits` holds, 0 if none; what fits fits below as well."""
-    low, high = 0, limit
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low
+    positions = -(-context_of(header, spec) // _CELLS) * _CELLS
+    n_layers = header.n_layers
+    gpu_layers = max(0, min(gpu_layers, n_layers + 1))
+    rows = max(rows, spec.width)
+    weights = weights_by_layer(header.tensors, n_layers).split(gpu_layers)
+    cache, state = kv_by_layer(header, spec).split(gpu_layers), state_by_layer(header).split(gpu_layers)
+    kv = [spec.width * (positions * cache[side] + state[side]) for side in (0, 1)]
+    # Not cached: who asks twice is a search for what fits, and adapters have few tensors.
+    tensors = [tensor for lora in spec.lora for tensor in read_gguf(locate(lora.gguf, lora.origin)).tensors]
+    adapters = weights_by_layer(tensors, n_layers).split(gpu_layers)
+    masks = 2 if header.number("attention.sliding_window") else 1
+    mask = masks * rows * positions * (_F16 if spec.flash_attention else _F32)
+    widest = max(header.n_vocab, widest_activation(header))
+    if not spec.flash_attention:
+        widest = max(widest, most_heads(header) * positions)
+    graph = rows * (widest + 4 * header.n_embd) * _F32 + mask
+    inputs = rows * header.n_embd * _F32 + mask
+    host = (graph if gpu_layers <= n_layers else inputs) + spec.width * header.n_vocab * _F32
+    compute = (host, graph if gpu_layers else 0)
+    return (
+        MemoryEstimate(weights[0], kv[0], compute[0], adapters[0]),
+        MemoryEstimate(weights[1], kv[1], compute[1], adapters[1]),
+    )
 
 
 def available_memory() -> int:

@@ -1,10 +1,10 @@
-"""Whether a model fits."""
+"""What a model takes, and what the machine has."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,23 +13,26 @@ from hypothesis import strategies as st
 from pytest_llmcheck.errors import ModelError
 from pytest_llmcheck.models import (
     ModelSpec,
+    RopeSpec,
     available_memory,
-    check_fit,
     context_of,
     estimate_memory,
     memory,
     read_gguf,
 )
+from pytest_llmcheck.models.quants import TENSOR_TYPES_BY_NAME
+from pytest_llmcheck.models.spec import CACHE_TYPES
 from tests.support.gguf_files import tiny_llama
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+
 MIB = 1 << 20
 
 
-def spec(n_ctx: int | None = None, width: int = 4) -> ModelSpec:
-    return ModelSpec("m", gguf="x", n_ctx=n_ctx, width=width)
+def spec(n_ctx: int | None = None, width: int = 4, **settings: Any) -> ModelSpec:
+    return ModelSpec("m", gguf="x", n_ctx=n_ctx, width=width, **settings)
 
 
 # --- context
@@ -55,6 +58,40 @@ def test_no_context(tiny: Path) -> None:
         context_of(read_gguf(tiny), spec(0))
 
 
+@pytest.mark.parametrize(
+    ("rope", "most"),
+    [
+        (RopeSpec("yarn", 4.0), 2048),
+        (RopeSpec("linear", 1.5), 768),
+        (RopeSpec("linear", 1.0), 512),
+        (RopeSpec("none"), 512),
+        (RopeSpec(freq_base=1e6), 512),
+        (RopeSpec("yarn"), 512),
+    ],
+)
+def test_rope_scaling_stretches_the_context(tiny: Path, rope: RopeSpec, most: int) -> None:
+    header = read_gguf(tiny)
+    assert context_of(header, spec(rope=rope)) == most
+    assert context_of(header, spec(most, rope=rope)) == most
+    with pytest.raises(ModelError, match=f"set n_ctx to {most} or less"):
+        context_of(header, spec(most + 1, rope=rope))
+
+
+def test_rope_scaling_is_in_the_message(tiny: Path) -> None:
+    with pytest.raises(
+        ModelError,
+        match=r"for 512 tokens, and yarn rope scaling by 4 stretches that to 2048; set n_ctx to 2048",
+    ):
+        context_of(read_gguf(tiny), spec(4000, rope=RopeSpec("yarn", 4.0)))
+
+
+def test_rope_scaling_replaces_the_files_own(tmp_path: Path) -> None:
+    keys: dict[str, int | float] = {"llama.rope.scaling.original_context_length": 128}
+    header = read_gguf(tiny_llama(tmp_path / "t.gguf", metadata=keys))
+    assert context_of(header, spec(rope=RopeSpec("yarn", 8.0))) == 1024
+    assert context_of(header, spec(rope=RopeSpec("yarn", 2.0))) == 512
+
+
 # --- estimate: figures of llama.cpp 0.3.36's own log (CPU, flash attention on, separate streams)
 
 
@@ -71,6 +108,37 @@ def test_smollm2_against_the_log_of_llama_cpp(
 ) -> None:
     estimate = estimate_memory(read_gguf(smollm2), spec(n_ctx, width), rows=rows)
     assert estimate.kv == kv * MIB
+    assert estimate.compute / MIB == pytest.approx(compute, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("n_ctx", "width", "rows", "kv", "size"),
+    [
+        (4096, 4, 512, ("q8_0", "q8_0"), 191.25),
+        (1000, 2, 64, ("q4_0", "f16"), 28.828125),
+        (2048, 8, 256, ("f32", "bf16"), 540.0),
+    ],
+)
+def test_cache_types_against_the_log_of_llama_cpp(
+    smollm2: Path, n_ctx: int, width: int, rows: int, kv: tuple[str, str], size: float
+) -> None:
+    assert estimate_memory(read_gguf(smollm2), spec(n_ctx, width, kv=kv), rows=rows).kv == size * MIB
+
+
+@pytest.mark.parametrize(
+    ("n_ctx", "width", "rows", "compute"),
+    [
+        (4096, 4, 512, 99.38 + 0.75),
+        (1000, 2, 64, 12.28 + 0.38),
+        (8192, 1, 64, 20.80 + 0.19),
+        (8192, 1, 256, 83.19 + 0.19),
+        (8192, 4, 65, 22.10 + 0.75),
+    ],
+)
+def test_without_flash_attention_against_the_log_of_llama_cpp(
+    smollm2: Path, n_ctx: int, width: int, rows: int, compute: float
+) -> None:
+    estimate = estimate_memory(read_gguf(smollm2), spec(n_ctx, width, flash_attention=False), rows=rows)
     assert estimate.compute / MIB == pytest.approx(compute, rel=0.1)
 
 
@@ -93,6 +161,34 @@ def test_latent_attention_stores_no_values(tmp_path: Path) -> None:
     assert estimate_memory(read_gguf(path), spec(256, 1)).kv == 256 * 2 * (2 * 16) * 2
 
 
+def test_transposed_values_are_as_wide_as_the_widest(tmp_path: Path) -> None:
+    path = tiny_llama(tmp_path / "t.gguf", metadata={"llama.attention.head_count_kv": [2, 1]})
+    header = read_gguf(path)
+    assert estimate_memory(header, spec(256, 1)).kv == 256 * 16 * (2 + 1) * 2 * 2
+    assert estimate_memory(header, spec(256, 1, flash_attention=False)).kv == 256 * 16 * (3 + 4) * 2
+
+
+# --- laws
+
+
+KINDS = st.sampled_from(CACHE_TYPES)
+
+
+@settings(max_examples=50, deadline=None)
+@given(one=st.tuples(KINDS, KINDS), other=st.tuples(KINDS, KINDS), flash=st.booleans())
+def test_law_larger_cache_types_never_take_less(
+    smollm2: Path, one: tuple[str, str], other: tuple[str, str], flash: bool
+) -> None:
+    def kv(kinds: tuple[str, str]) -> int:
+        return estimate_memory(read_gguf(smollm2), spec(kv=kinds, flash_attention=flash)).kv
+
+    smaller = [
+        min(pair, key=lambda kind: TENSOR_TYPES_BY_NAME[kind.upper()].bits)
+        for pair in zip(one, other, strict=True)
+    ]
+    assert kv((smaller[0], smaller[1])) <= min(kv(one), kv(other))
+
+
 @settings(max_examples=50, deadline=None)
 @given(short=st.integers(1, 512), long=st.integers(1, 512), narrow=st.integers(1, 8), wide=st.integers(1, 8))
 def test_law_more_context_or_width_never_takes_less(
@@ -101,52 +197,13 @@ def test_law_more_context_or_width_never_takes_less(
     header = read_gguf(tiny)
     short, long = sorted((short, long))
     narrow, wide = sorted((narrow, wide))
-    small, large = estimate_memory(header, spec(short, narrow)), estimate_memory(header, spec(long, wide))
-    assert small.kv <= large.kv
-    assert small.total <= large.total
-
-
-# --- fit
-
-
-def test_fit_gives_the_estimate(tiny: Path) -> None:
-    header = read_gguf(tiny)
-    estimate = estimate_memory(header, spec())
-    assert check_fit(header, spec(), estimate.total) == estimate
-
-
-def test_no_fit_says_what_would(smollm2: Path) -> None:
-    header = read_gguf(smollm2)
-    with pytest.raises(ModelError) as caught:
-        check_fit(header, spec(), 300 * MIB)
-    lines = str(caught.value).splitlines()
-    assert lines[0] == f"model 'm' does not fit into memory ({smollm2}, Q4_1):"
-    assert lines[1:6] == [
-        "  weights          96.6 MB",
-        "  KV cache        377.5 MB   (4 conversations of 4096 tokens)",
-        "  compute          14.7 MB",
-        "  together        488.8 MB",
-        "  available       314.6 MB",
-    ]
-    assert lines[6] == "The largest that fits is n_ctx = 2048; set it, or take a smaller quantisation."
-    check_fit(header, spec(2048), 300 * MIB)
-    with pytest.raises(ModelError):
-        check_fit(header, spec(2049), 300 * MIB)
-
-
-def test_fits_only_alone(smollm2: Path) -> None:
-    with pytest.raises(ModelError, match=r"The largest that fits is n_ctx = 768 with width = 1; set it"):
-        check_fit(read_gguf(smollm2), spec(width=8), 125 * MIB)
-
-
-def test_not_even_the_weights_fit(smollm2: Path) -> None:
-    with pytest.raises(ModelError, match="Not even the weights fit; take a smaller quantisation or model"):
-        check_fit(read_gguf(smollm2), spec(), 50 * MIB)
-
-
-def test_weights_fit_and_no_context(smollm2: Path) -> None:
-    with pytest.raises(ModelError, match="No context fits beside the weights"):
-        check_fit(read_gguf(smollm2), spec(), 100_000_000)
+    for flash in (True, False):
+        small, large = (
+            estimate_memory(header, spec(n_ctx, width, flash_attention=flash))
+            for n_ctx, width in ((short, narrow), (long, wide))
+        )
+        assert small.kv <= large.kv
+        assert small.total <= large.total
 
 
 # --- what the machine has
