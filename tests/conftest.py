@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model of a few hundred KB that llama.cpp loads."""
-    return tiny_llama(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
+    return tiny_llama(tmp_path_factory.mktemp("tiny") / "tiny.gguf", context=1024)
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,8 @@ def test_layout_agrees_with_the_library() -> None:
     context = llama.llama_context_default_params()
     shown = {name: getattr(context, name) for name in ("n_ctx", "n_batch", "n_ubatch", "n_seq_max")}
     assert shown == {"n_ctx": 512, "n_batch": 2048, "n_ubatch": 512, "n_seq_max": 1}
-    assert (context.type_k, context.type_v) == (bindings.GGML_TYPE_F16, bindings.GGML_TYPE_F16)
+    assert (context.type_k, context.type_v) == (bindings.CACHE_TYPES["f16"], bindings.CACHE_TYPES["f16"])
+    assert (context.rope_scaling_type, context.rope_freq_base, context.yarn_orig_ctx) == (-1, 0.0, 0)
     assert (context.flash_attn_type, context.n_outputs_max) == (-1, 0)
     assert (context.kv_unified, context.swa_full, context.no_perf, context.embeddings) == (
         False,
@@ -44,6 +45,7 @@ def test_layout_agrees_with_the_library() -> None:
         False,
     )
     model = llama.llama_model_default_params()
+    assert (model.n_gpu_layers, model.split_mode, model.main_gpu) == (-1, bindings.SPLIT_MODES["layer"], 0)
     assert (model.use_extra_bufts, model.vocab_only, model.check_tensors) == (True, False, False)
     quantising = llama.llama_model_quantize_default_params()
     assert (quantising.nthread, quantising.allow_requantize, quantising.pure) == (0, False, False)
@@ -87,5 +89,6 @@ def test_only_the_bindings_import_llama_cpp() -> None:
 
 
 def test_devices_name_the_processor() -> None:
-    kinds = {kind for kind, _, _ in bindings.devices()}
-    assert 0 in kinds  # GGML_BACKEND_DEVICE_TYPE_CPU
+    processors = [device for device in bindings.devices() if device.kind == 0]  # ..._TYPE_CPU
+    assert processors
+    assert all(device.description for device in processors)

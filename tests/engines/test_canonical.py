@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcheck.engines.llama.bindings import llama
-from pytest_llmcheck.engines.llama.canonical import GRID, LONG, Context, RowRule, chunks
+from pytest_llmcheck.engines.llama.canonical import LONG, Context, RowRule, chunks
 from pytest_llmcheck.engines.llama.log import Log
 from pytest_llmcheck.engines.llama.weights import Model
 from pytest_llmcheck.errors import EngineError
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_llmcheck.engines.llama.sampling import Row
-
-
-def go_on() -> None:
-    """Never give up."""
 
 
 @given(st.integers(1, 5000), st.integers(2, 600))
@@ -64,118 +60,91 @@ def test_row_rule(width: int, always_two: bool, longest: int, rows: int) -> None
 
 @pytest.fixture(scope="module")
 def model(smollm: Path) -> Iterator[Model]:
-    made = Model(settings(smollm), Log(), lambda _: None)
+    made = Model(settings(smollm), Log(), lambda _: True)
     yield made
     made.close()
 
 
-def fresh(model: Model, threads: int = 2) -> Context:
+@pytest.fixture
+def context(model: Model, smollm: Path) -> Iterator[Context]:
     rule = RowRule(4, always_two=False)
-    return Context(model._model, n_ctx=1024, n_vocab=model.vocabulary.size, threads=threads, rule=rule)
+    made = Context(model._model, settings(smollm).context, n_vocab=model.vocabulary.size, rule=rule)
+    yield made
+    made.close()
 
 
-class Company:
-    """Runs a forced continuation in some company and keeps every row of logits."""
-
-    def __init__(self, model: Model, length: int) -> None:
-        self.model = model
-        self.prompt = model.vocabulary.tokenise(words(700))[:length]
-        self.short = model.vocabulary.tokenise(words(20, seed=2))
-        self.long = model.vocabulary.tokenise(words(700, seed=3))[:600]
-
-    def alone(
-        self, steps: int = 6, threads: int = 2, context: Context | None = None
-    ) -> tuple[list[Row], list[int]]:
-        used = context or fresh(self.model, threads)
-        rows, forced = [used.prefill(0, self.prompt, go_on).copy()], []
-        for _ in range(steps):
-            forced.append(int(rows[-1].argmax()))
-            rows.append(used.step({0: forced[-1]})[0].copy())
-        if context is None:
-            used.close()
-        return rows, forced
-
-    def among(
-        self, slot: int, before: dict[int, list[int]], forced: list[int], leaves: int | None
-    ) -> list[Row]:
-        context = fresh(self.model)
-        current = {s: int(context.prefill(s, tokens, go_on).argmax()) for s, tokens in before.items()}
-        rows = [context.prefill(slot, self.prompt, go_on).copy()]
-        for i, token in enumerate(forced):
-            if leaves is not None and i == len(forced) // 2:
-                context.clear(leaves)
-                del current[leaves]
-            out = context.step({**current, slot: token})
-            rows.append(out.pop(slot).copy())
-            current = {s: int(row.argmax()) for s, row in out.items()}
-        context.close()
-        return rows
+def prefill(context: Context, slot: int, tokens: list[int], grid: int = 64) -> Row:
+    for start, end in chunks(len(tokens), grid):
+        rows = context.chunk(slot, tokens, start, end, len(tokens) - 1)
+    assert len(rows) == 1
+    row: Row = rows[0].copy()
+    return row
 
 
-def same(left: list[Row], right: list[Row]) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
+def tokens(model: Model, length: int, seed: int = 1) -> list[int]:
+    return model.vocabulary.tokenise(words(length, seed=seed))[:length]
 
 
-@pytest.mark.parametrize("length", [40, 150, 577, 600])
-def test_logits_do_not_depend_on_company(model: Model, length: int) -> None:
-    case = Company(model, length)
-    rows, forced = case.alone()
-    assert same(rows, case.alone()[0])
-    assert same(rows, case.alone(threads=1)[0])
-    three = dict.fromkeys(range(3), case.short)
-    assert same(rows, case.among(3, three, forced, leaves=None))
-    assert same(rows, case.among(1, {0: case.long}, forced, leaves=None))
-    assert same(rows, case.among(1, {0: case.long}, forced, leaves=0))
-    used = fresh(model)
-    used.prefill(0, case.long, go_on)
-    used.step({0: 5})
-    assert same(rows, case.alone(context=used)[0])
-    used.close()
+def test_off_the_grid_the_same_prompt_gives_other_bits(model: Model, context: Context) -> None:
+    """So the tests of equal bits can fail."""
+    prompt = tokens(model, 150)
+    expected = prefill(context, 0, prompt)
+    assert np.array_equal(prefill(context, 0, prompt), expected)
+    assert not np.array_equal(prefill(context, 0, prompt, grid=30), expected)
 
 
-def test_the_rules_are_needed(model: Model) -> None:
-    """The test above can fail: off the grid, the same prompt gives other bits."""
-    case = Company(model, 150)
-    rows, _ = case.alone()
-    context = fresh(model)
-    context.clear(0)
-    context._lengths[0] = 0
-    for start in range(0, 150, 30):
-        wanted = [(case.prompt[i], i, 0, i == 149) for i in range(start, start + 30)]
-        out = context._decode(wanted)
-    different = out[0].copy()
-    context.close()
-    assert not np.array_equal(rows[0], different)
+def test_a_dummy_in_a_slot_whose_prompt_is_half_done_changes_nothing(model: Model, context: Context) -> None:
+    long, short = tokens(model, 300), tokens(model, 20, seed=2)
+    expected = prefill(context, 0, long)
+    next_token = int(prefill(context, 3, short).argmax())
+    for start, end in chunks(len(long)):
+        rows = context.chunk(0, long, start, end, len(long) - 1)
+        if end < len(long):
+            context.step({3: next_token})
+    assert np.array_equal(rows[0], expected)
 
 
-def test_a_slot_cannot_be_left_out_of_a_step(model: Model) -> None:
-    context = fresh(model)
-    context.prefill(0, [5, 6, 7], go_on)
-    context.prefill(1, [5, 6, 7], go_on)
-    with pytest.raises(EngineError, match=r"slots \[0\] hold a sequence"):
-        context.step({1: 8})
-    context.close()
+@pytest.mark.parametrize("length", [64, 256])
+def test_a_restored_state_goes_on_with_the_same_bits(model: Model, context: Context, length: int) -> None:
+    prompt = tokens(model, 400)
+    expected = prefill(context, 0, prompt)
+    for start, end in chunks(length):
+        context.chunk(1, prompt, start, end, len(prompt))
+    blob = context.save(1)
+    context.restore(2, blob, length)
+    assert context.length(2) == length
+    for start, end in chunks(len(prompt)):
+        if start >= length:
+            rows = context.chunk(2, prompt, start, end, len(prompt) - 1)
+    assert np.array_equal(rows[0], expected)
 
 
-def test_giving_up_between_chunks(model: Model) -> None:
-    calls = []
-
-    def stop_at_the_third() -> None:
-        calls.append(1)
-        if len(calls) == 3:
-            raise TimeoutError
-
-    context = fresh(model)
-    with pytest.raises(TimeoutError):
-        context.prefill(0, [5] * (GRID * 5), stop_at_the_third)
-    assert np.isfinite(context.prefill(0, [5] * 10, go_on)).all()
-    context.close()
+def test_a_moved_reply_goes_on_with_the_same_bits(model: Model, context: Context) -> None:
+    prompt = tokens(model, 90)
+    token = int(prefill(context, 0, prompt).argmax())
+    expected = context.step({0: token})[0].copy()
+    prefill(context, 3, prompt)
+    context.restore(1, context.save(3), context.length(3))
+    context.clear(3)
+    assert np.array_equal(context.step({1: token})[1], expected)
 
 
-def test_dummies_leave_nothing_behind(model: Model) -> None:
-    context = fresh(model)
-    context.prefill(2, [5, 6, 7], go_on)
+def test_logits_of_wanted_positions_only(model: Model, context: Context) -> None:
+    prompt = tokens(model, 100)
+    assert len(context.chunk(0, prompt, 0, 64, 70)) == 0
+    assert len(context.chunk(0, prompt, 64, 100, 70)) == 30
+    assert len(context.chunk(0, prompt, 0, 64, 0)) == 64
+
+
+def test_a_chunk_goes_on_where_the_slot_is(model: Model, context: Context) -> None:
+    prompt = tokens(model, 200)
+    context.chunk(0, prompt, 0, 64, 200)
+    with pytest.raises(EngineError, match="slot 0 holds 64 tokens, not 128"):
+        context.chunk(0, prompt, 128, 192, 200)
+
+
+def test_dummies_leave_nothing_behind(context: Context) -> None:
+    prefill(context, 2, [5, 6, 7])
     context.step({2: 8})
     held = [llama.llama_memory_seq_pos_max(context._memory, slot) for slot in range(4)]
-    context.close()
     assert held == [-1, -1, 3, -1]

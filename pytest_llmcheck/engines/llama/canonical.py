@@ -153,7 +153,7 @@ class Context:
     def _apply(self, adapters: Sequence[Any]) -> None:
         count = len(adapters)
         scales = (ctypes.c_float * count)(*(adapter.scale for adapter in self.settings.adapters))
-        pointers = (llama.llama_adapter_lora_p_ctypes * count)(*adapters)
+        pointers = (type(adapters[0]) * count)(*adapters)
         if llama.llama_set_adapters_lora(self._ctx, pointers, count, scales) != 0:
             self.close()
             raise EngineError("llama.cpp cannot apply the LoRA adapters to this model")

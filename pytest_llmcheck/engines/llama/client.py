@@ -198,7 +198,8 @@ class LlamaEngine:
         return result
 
     def _refusal(self, failed: protocol.Failed) -> Exception:
-        message = f"model {self.settings.name!r}: {failed.message}"
+        name = f"model {self.settings.name!r}"
+        message = failed.message if failed.message.startswith(name) else f"{name}: {failed.message}"
         match failed.kind:
             case "together":
                 return AskAgain(EngineError(message), alone=True)
@@ -207,7 +208,7 @@ class LlamaEngine:
             case "unloaded":
                 return Unloaded(message)
             case "room":
-                return NoRoom(failed.message)
+                return NoRoom(message)
         return KINDS.get(failed.kind, EngineError)(message)
 
     def _look_after(self, line: Line, limit: float) -> None:
@@ -279,7 +280,7 @@ class LlamaEngine:
                 # Twice: the last of the others may have ended since memory was looked at.
                 lonely = 0 if self._ask_for_room() else lonely + 1
                 if lonely == 2:
-                    raise ModelError(f"model {self.settings.name!r}: {full}") from None
+                    raise ModelError(str(full)) from None
                 if time.monotonic() > deadline:
                     raise ModelError(
                         f"model {self.settings.name!r}: waited {self._room_seconds:g} s (the time limit) for "

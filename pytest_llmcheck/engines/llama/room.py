@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pytest_llmcheck.errors import ModelError
-from pytest_llmcheck.models import ModelSpec, available_memory, check_fit, estimate_memory
+from pytest_llmcheck.models import LoraSpec, ModelSpec, RopeSpec, available_memory, check_fit, context_of
+from pytest_llmcheck.models.memory import split_estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,11 +42,20 @@ def check_context(header: GGUFHeader, settings: Settings, gpus: Sequence[Device]
 
 def _check(header: GGUFHeader, settings: Settings, gpus: Sequence[Device], *, loaded: bool) -> None:
     spec = spec_of(settings)
+    # Impossible rather than too large: no other model can make room for it.
+    context_of(header, spec)
+    layers = settings.host.gpu_layers if gpus else 0
+    wanted = None if layers < 0 else layers
+    on_gpus = header.n_layers + 1 if wanted is None else wanted
     available = available_memory()
-    if loaded and not gpus:
-        available += estimate_memory(header, spec).weights
+    # 0 of 0: a backend that does not tell how much memory its device has, and may share the host's.
+    device = sum(gpu.free for gpu in gpus) if gpus and all(gpu.total for gpu in gpus) else None
+    if loaded:
+        host, on_device = split_estimate(header, spec, on_gpus)
+        available += host.weights
+        device = None if device is None else device + on_device.weights
     try:
-        check_fit(header, spec, available)
+        check_fit(header, spec, available, device_memory=device, gpu_layers=wanted)
     except ModelError as error:
         raise NoRoom(str(error)) from None
 
@@ -58,4 +70,7 @@ def spec_of(settings: Settings) -> ModelSpec:
         width=context.width,
         kv=context.kv,
         flash_attention=context.flash_attention,
+        rope=None if context.rope is None else RopeSpec(**msgspec.structs.asdict(context.rope)),
+        lora=tuple(LoraSpec(adapter.path, adapter.scale) for adapter in context.adapters),
+        device=settings.host.device,
     )
