@@ -94,7 +94,8 @@ class ScoreRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     read_rows: str = ""
 
 
-class Alternative(msgspec.Struct, frozen=True):
+# gc=False: replies hold thousands of these, and none refers to anything that could refer back.
+class Alternative(msgspec.Struct, frozen=True, gc=False):
     """A token that could have come at a position, with its log-probability in nats."""
 
     id: int

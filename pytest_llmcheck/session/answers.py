@@ -71,10 +71,9 @@ class Answers:
     def score(self, settings: Settings, request: ScoreRequest) -> tuple[Scoring, bool]:
         """The scoring of a continuation, and whether it came from the cache."""
         cache = self.cache
-        if not (request.read_rows or request.write_rows):
-            found = cache.get(cache.key(settings, self.info(settings), request))
-            if found is not None:
-                return found, True
+        found = cache.get(cache.key(settings, self.info(settings), request))
+        if found is not None:
+            return found, True
         engine, info = self._loaded(settings)
         scoring = engine.score(request)
         cache.put(cache.key(settings, info, request), scoring)

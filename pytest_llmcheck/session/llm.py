@@ -421,7 +421,7 @@ class LLM:
             build=info.build,
             device=info.device,
             weights=self._model.sha256,
-            adapters=tuple(f"{adapter.sha256}:{adapter.scale:g}" for adapter in context.adapters),
+            adapters=tuple(f"{adapter.sha256}@{adapter.scale:g}" for adapter in context.adapters),
             template=template.sha256,
             prompt=prompt.sha256,
             sampling=sampling,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 MODEL = ("weights", "adapters", "template", "settings")
 """Facts that make two replies come from the same model when they are equal."""
 
-ASKED = ("sampling", "seed", "max_tokens", "prompt", "numerics")
+ASKED = ("sampling", "seed", "max_tokens", "constraint", "prompt", "numerics")
 """Facts that differ from test to test, or from machine to machine."""
 
 
@@ -85,8 +85,12 @@ def _weights(expected: Facts, received: Facts) -> str:
 
 
 def _adapters(expected: Facts, received: Facts) -> str:
+    def short(adapter: str) -> str:
+        digest, at, scale = adapter.partition("@")
+        return f"{digest[:6]}{at}{scale}"
+
     former, now = (
-        ", ".join(a[:24] for a in f.get("adapters", "none").split(", ")) for f in (expected, received)
+        ", ".join(map(short, f.get("adapters", "none").split(", "))) for f in (expected, received)
     )
     return f"the LoRA adapters changed ({former} -> {now})"
 
@@ -111,6 +115,11 @@ def _max_tokens(expected: Facts, received: Facts) -> str:
     return f"max_tokens changed ({expected.get('max_tokens', '?')} -> {received.get('max_tokens', '?')})"
 
 
+def _constraint(expected: Facts, received: Facts) -> str:
+    former, now = (_hash(f, "constraint") if f.get("constraint") else "none" for f in (expected, received))
+    return f"the schema or grammar of the constraint changed ({former} -> {now})"
+
+
 def _prompt(expected: Facts, received: Facts) -> str:
     return (
         f"the prompt changed ({_hash(expected, 'prompt')} -> {_hash(received, 'prompt')}) under an equal "
@@ -133,6 +142,7 @@ _CAUSES: dict[str, Callable[[Facts, Facts], str]] = {
     "sampling": _sampling,
     "seed": _seed,
     "max_tokens": _max_tokens,
+    "constraint": _constraint,
     "prompt": _prompt,
     "numerics": _numerics,
 }
@@ -191,7 +201,14 @@ def listed(names: list[str] | tuple[str, ...]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
+def unstable(facts: Facts) -> bool:
+    """Whether the engine says that its replies depend on their company."""
+    return "stable=no" in facts.get("numerics_parts", "").split("; ")
+
+
 def _unstable(facts: Facts) -> str:
-    if "stable=no" in facts.get("numerics_parts", "").split("; "):
-        return ", but this engine cannot keep replies independent of their company"
+    if unstable(facts):
+        noise = facts.get("noise")
+        moved = f" (they move log-probabilities by up to {noise})" if noise else ""
+        return f", but this engine cannot keep replies independent of their company{moved}"
     return ""

@@ -61,10 +61,12 @@ class Baseline:
             "sampling": _sampling(made.sampling),
             "seed": "" if made.sampling.greedy else str(made.sampling.seed),
             "max_tokens": str(made.max_tokens),
+            "constraint": made.constraint,
             "prompt": made.prompt,
             "build": made.build,
             "numerics": made.numerics.digest,
             "numerics_parts": _parts(made.numerics),
+            "noise": f"{made.noise:.3g} nats" if made.noise else "",
             "finish_reason": reply.finish_reason,
         }
         return cls(reply.text, "reply", {key: value for key, value in facts.items() if value})

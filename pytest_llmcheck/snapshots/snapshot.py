@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_llmcheck.engines.reply import Reply
 from pytest_llmcheck.snapshots import explanation
-from pytest_llmcheck.snapshots.attribution import MODEL, attribute, listed
+from pytest_llmcheck.snapshots.attribution import MODEL, attribute, listed, unstable
 from pytest_llmcheck.snapshots.baseline import Baseline, SnapshotError, parse
 from pytest_llmcheck.snapshots.comparators import comparator, json, text
 from pytest_llmcheck.snapshots.explanation import Explanation, relative, update_command
@@ -290,7 +290,9 @@ def _unlike(expected: Baseline, now: Baseline) -> list[str]:
     """What keeps two replies from being comparable character by character."""
     if expected.kind != "reply":
         return ["kinds"]
-    return [k for k in (*MODEL, "numerics") if expected.facts.get(k, "") != now.facts.get(k, "")]
+    differing = [k for k in (*MODEL, "numerics") if expected.facts.get(k, "") != now.facts.get(k, "")]
+    # Equal numerics that do not keep the bits are no better than different ones.
+    return differing or (["replies in other company"] if unstable(now.facts) else [])
 
 
 def _refusal(expected: Baseline, now: Baseline) -> str:

@@ -40,6 +40,16 @@ def short(seed: str) -> str:
             f"the chat template changed ({short('chatml')} -> {short('new')})",
         ),
         ({"adapters": ("ab12@0.5",)}, "adapters", "the LoRA adapters changed (none -> ab12@0.5)"),
+        (
+            {"adapters": (f"{sha('one')}@1", f"{sha('two')}@0.5")},
+            "adapters",
+            f"the LoRA adapters changed (none -> {short('one')}@1, {short('two')}@0.5)",
+        ),
+        (
+            {"constraint": sha("schema")},
+            "constraint",
+            f"the schema or grammar of the constraint changed (none -> {short('schema')})",
+        ),
         ({"settings": (("n_ctx", "512"),)}, "settings", "the settings changed (n_ctx 4096 -> 512)"),
         (
             {"settings": (("kv", "q8_0"), ("n_ctx", "4096"))},
