@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def log_softmax(logits: ArrayLike) -> NDArray[np.float64]:
-    """Natural logarithms of the probabilities that logits stand for, along the last axis, in double precision."""
+    """Logarithms of the probabilities that logits stand for, along the last axis, in double precision."""
     row = np.asarray(logits, dtype=np.float64)
     shifted = row - row.max(axis=-1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
@@ -20,8 +20,8 @@ def log_softmax(logits: ArrayLike) -> NDArray[np.float64]:
 def kl_divergence(reference: ArrayLike, candidate: ArrayLike) -> Any:
     """Kullback-Leibler divergence of a candidate's distribution from the reference's, in nats.
 
-    sum over tokens of p * (log p - log q), p being the reference's probabilities (Kullback and Leibler, 1951); what
-    ``llama-perplexity --kl-divergence`` prints as KLD.
+    sum over tokens of p * (log p - log q), p being the reference's probabilities (Kullback and Leibler,
+    1951); what ``llama-perplexity --kl-divergence`` prints as KLD.
 
     Args:
         reference: logits or log-probabilities over the whole vocabulary, last axis; any scale or shift of the

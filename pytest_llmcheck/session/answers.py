@@ -28,7 +28,7 @@ class Answers:
         self._infos: dict[Settings, Info] = {}
 
     def info(self, settings: Settings) -> Info:
-        """What is to be known of a model; its host is started only if that has never been asked on this machine.
+        """What is to be known of a model; its host is started only if nobody has asked that on this machine.
 
         Raises:
             ModelError: it does not fit into memory.

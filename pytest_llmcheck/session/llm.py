@@ -13,6 +13,13 @@ from pytest_llmcheck.engines.score import Score
 from pytest_llmcheck.engines.types import Fingerprint, Prompt, Request, Sampling, ScoreRequest
 from pytest_llmcheck.errors import ConfigError, LlmcheckError, PromptError, did_you_mean
 from pytest_llmcheck.prompts import ChatTemplate, normalise, template_of, with_system
+from pytest_llmcheck.session.arguments import (
+    ARGUMENTS,
+    check_count,
+    check_max_tokens,
+    check_sampling,
+    continuation_of,
+)
 from pytest_llmcheck.session.pool import settings_of, vocabulary_of
 from pytest_llmcheck.session.samples import Samples
 
@@ -24,18 +31,6 @@ if TYPE_CHECKING:
     from pytest_llmcheck.models import ModelSpec, ResolvedModel
     from pytest_llmcheck.prompts import Messages
     from pytest_llmcheck.session.run import Run
-
-ARGUMENTS = (
-    "constrain",
-    "max_tokens",
-    "min_p",
-    "seed",
-    "system",
-    "temperature",
-    "tools",
-    "top_k",
-    "top_p",
-)
 
 
 class LLM:
@@ -94,7 +89,8 @@ class LLM:
             template_variables: what else the chat template reads, such as ``enable_thinking``.
 
         Raises:
-            PromptError: the messages make no prompt, it does not fit the context, or the schema cannot be kept.
+            PromptError: the messages make no prompt, it does not fit the context, or the schema cannot be
+                kept.
             ConfigError: an unknown argument.
             EngineError: the model cannot be loaded or its host died.
         """
@@ -198,8 +194,7 @@ class LLM:
             LlmcheckError: as `chat`; ConfigError also for `n` below 1 and a temperature of 0.
         """
         __tracebackhide__ = True
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ConfigError(f"n must be a whole number of at least 1, got {n!r}")
+        check_count("n", n)
         given = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)
         if check_sampling(given).greedy:
             raise ConfigError(
@@ -229,11 +224,12 @@ class LLM:
         tools: Sequence[dict[str, Any]] | None = None,
         **template_variables: Any,
     ) -> Score:
-        """How likely a given reply is to this model: one pass over the prompt and the reply, nothing generated.
+        """How likely a given reply is to this model: one pass over prompt and reply, nothing is generated.
 
         Args:
             messages: as for `chat`.
-            continuation: the reply: a text, token ids, or a `Reply` with the tokens it was made of, the one that
+            continuation: the reply: a text, token ids, or a `Reply` with the tokens it was made of, the one
+                that
                 ended it included.
             against: another model with the same vocabulary, whose distributions are compared with this one's
                 over the whole vocabulary: `Score.divergence`. Both see this model's prompt.
@@ -248,7 +244,7 @@ class LLM:
         try:
             text, template = self._render(messages, system, tools, template_variables)
             request = ScoreRequest(
-                prompt=text, continuation=_continuation(continuation), timeout=self._run.config.timeout
+                prompt=text, continuation=continuation_of(continuation), timeout=self._run.config.timeout
             )
             return self._score(request, template, against)
         except LlmcheckError as error:
@@ -284,13 +280,9 @@ class LLM:
         text, template = self._render(messages, system, tools, variables)
         if max_tokens is None:
             max_tokens = run.settings.max_tokens or run.config.max_tokens
-        if isinstance(max_tokens, bool) or not isinstance(max_tokens, int):
-            raise ConfigError(f"max_tokens must be a whole number, got {max_tokens!r}")
-        if max_tokens < 1:
-            raise PromptError(f"max_tokens must be at least 1, got {max_tokens}")
         request = Request(
             prompt=text,
-            max_tokens=max_tokens,
+            max_tokens=check_max_tokens(max_tokens),
             sampling=sampling,
             timeout=run.config.timeout,
             constraint=None if constrain is None else constraint_of(constrain),
@@ -342,7 +334,7 @@ class LLM:
         )
 
     def _compared(self, request: ScoreRequest, other: LLM) -> Scoring:
-        """Score with this model against the other's rows, which go through a file: both need not be loaded."""
+        """Score against the other's rows, which go through a file: both need not be loaded at a time."""
         mine, theirs = (vocabulary_of(llm._model.header) for llm in (self, other))
         if mine != theirs:
             raise PromptError(
@@ -440,42 +432,3 @@ class _Asked(NamedTuple):
 
     request: Request
     template: ChatTemplate
-
-
-def _continuation(given: str | Reply | Sequence[int]) -> str | tuple[int, ...]:
-    if isinstance(given, str):
-        return given
-    if isinstance(given, Reply):
-        end = () if given.end is None else (given.end.id,)
-        return (*(token.id for token in given.tokens), *end)
-    if wrong := [one for one in given if isinstance(one, bool) or not isinstance(one, int)]:
-        raise ConfigError(f"a continuation is a text, a reply or token ids; got {wrong[0]!r} among them")
-    return tuple(given)
-
-
-def check_sampling(sampling: Sampling) -> Sampling:
-    """The same, if every value is in its range.
-
-    Raises:
-        ConfigError: names the argument and its range.
-    """
-    __tracebackhide__ = True
-    for name in ("top_k", "seed"):
-        value = getattr(sampling, name)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ConfigError(f"{name} must be a whole number, got {value!r}")
-    for name in ("temperature", "top_p", "min_p"):
-        value = getattr(sampling, name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError(f"{name} must be a number, got {value!r}")
-    ranges = {
-        "temperature": (0.0 <= sampling.temperature < float("inf"), "at least 0"),
-        "top_k": (sampling.top_k >= 0, "at least 0"),
-        "top_p": (0.0 < sampling.top_p <= 1.0, "above 0 and at most 1"),
-        "min_p": (0.0 <= sampling.min_p <= 1.0, "from 0 to 1"),
-        "seed": (0 <= sampling.seed < 2**64, "from 0 to 2**64 - 1"),
-    }
-    for name, (good, allowed) in ranges.items():
-        if not good:
-            raise ConfigError(f"{name} must be {allowed}, got {getattr(sampling, name)!r}")
-    return sampling

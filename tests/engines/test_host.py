@@ -21,7 +21,6 @@ import scipy.stats
 from scipy.special import softmax
 
 from pytest_llmcheck.engines.llama import protocol
-from pytest_llmcheck.engines.llama.client import LlamaEngine
 from pytest_llmcheck.engines.llama.line import describe_exit
 from pytest_llmcheck.engines.types import Request, Sampling, ScoreRequest
 from pytest_llmcheck.errors import EngineError, PromptError
@@ -29,6 +28,7 @@ from tests.support.engines import engine, words
 from tests.support.gguf_files import tiny_llama
 
 if TYPE_CHECKING:
+    from pytest_llmcheck.engines.llama.client import LlamaEngine
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -215,7 +215,7 @@ def test_the_signal_is_known_to_those_who_did_not_start_the_host(
     assert line is not None
     os.kill(pid, kind)
     assert gone(pid)
-    assert kind.name in line.how_it_ended(other._log)
+    assert kind.name in line.how_it_ended(other._starter.log)
     other.close()
 
 
@@ -392,7 +392,7 @@ def test_another_version_is_refused(small: LlamaEngine, short_tmp: Path) -> None
 def test_stale_socket_is_replaced(tiny: Path, short_tmp: Path) -> None:
     made = engine(tiny, short_tmp)
     with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(made._base.with_suffix(".sock")))
+        dead.bind(str(made._starter._socket))
     made.load()
     made.close()
 
@@ -479,7 +479,8 @@ def test_continuations_that_cannot_be_scored(
 
 
 def test_rows_of_one_model_are_compared_by_another(tiny: Path, short_tmp: Path, tmp_path: Path) -> None:
-    first, second = engine(tiny, short_tmp), engine(tiny_llama(tmp_path / "b.gguf", seed=9, context=1024), short_tmp)
+    first = engine(tiny, short_tmp)
+    second = engine(tiny_llama(tmp_path / "b.gguf", seed=9, context=1024), short_tmp)
     path = short_tmp / "rows"
     asked = ScoreRequest(prompt="hello", continuation="a text that is compared, token by token")
     first.score(msgspec.structs.replace(asked, write_rows=str(path)))

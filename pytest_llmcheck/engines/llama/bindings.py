@@ -17,14 +17,12 @@ from llama_cpp._ggml import libggml as ggml
 FUNCTIONS: dict[str, int] = {
     # name: number of arguments
     "llama_backend_init": 0,
-    "llama_model_n_layer": 1,
     "llama_state_seq_set_data": 4,
     "llama_state_seq_get_size": 2,
     "llama_state_seq_get_data": 4,
     "llama_set_n_threads": 3,
     "llama_set_adapters_lora": 4,
     "llama_get_logits": 1,
-    "llama_adapter_lora_free": 1,
     "llama_adapter_lora_init": 2,
     "llama_context_default_params": 0,
     "llama_decode": 2,

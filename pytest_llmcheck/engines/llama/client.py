@@ -1,21 +1,17 @@
-"""The test process's side of the engine: starts or finds the model host, asks it, and asks again if it dies."""
+"""The test process's side of the engine: asks the model host, and asks again if it dies."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
-import subprocess
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import msgspec
 from filelock import FileLock, Timeout
 
 from pytest_llmcheck.engines.llama import protocol
-from pytest_llmcheck.engines.llama.line import HostEnded, Line, describe_exit, tail
+from pytest_llmcheck.engines.llama.line import HostEnded, Line, tail
+from pytest_llmcheck.engines.llama.start import Starter
 from pytest_llmcheck.errors import EngineError, LlmcheckError, ModelError, PromptError
 
 if TYPE_CHECKING:
@@ -26,9 +22,6 @@ if TYPE_CHECKING:
     from pytest_llmcheck.engines.llama.settings import Info, Settings
     from pytest_llmcheck.engines.types import Completion, Request, ScoreRequest, Scoring
 
-START_SECONDS = 60.0
-"""How long a host may take until it listens (not: until the model is loaded)."""
-
 PATIENCE = 30.0
 """Seconds without any sign of life after which a host counts as hung."""
 
@@ -37,13 +30,6 @@ TRIES = 5
 
 A = TypeVar("A", bound=protocol.Message)
 R = TypeVar("R")
-
-SPIN_COUNT = "1000"
-"""How long OpenMP's threads spin at a barrier before they sleep; the user's own GOMP_SPINCOUNT wins.
-
-By default they spin for about a millisecond: on a machine that is busy with other work two threads
-then decode tenfold slower than one. See docs/performance.md for the figures.
-"""
 
 KINDS: dict[str, type[LlmcheckError]] = {"prompt": PromptError, "model": ModelError, "room": ModelError}
 
@@ -78,11 +64,9 @@ class LlamaEngine:
     ) -> None:
         self.settings = settings
         self._folder = folder
-        self._progress = progress
         self._patience = patience
         self._room_seconds = room_seconds
-        key = hashlib.sha256(msgspec.json.encode(settings.host)).hexdigest()[:10]
-        self._base = folder / key
+        self._starter = Starter(settings, folder, progress)
         self._opening = threading.Lock()
         self._line: Line | None = None
         self._info: Info | None = None
@@ -224,19 +208,15 @@ class LlamaEngine:
         line.kill()
         raise EngineError(
             f"the model host of {self.settings.name!r} (process {line.pid}) {why} and was killed; the next "
-            f"test starts a new one{tail(self._log)}",
+            f"test starts a new one{tail(self._starter.log)}",
             passing=True,
         )
 
-    @property
-    def _log(self) -> Path:
-        return self._base.with_suffix(".log")
-
     def _obituary(self, line: Line) -> str:
-        how = line.how_it_ended(self._log)
+        how = line.how_it_ended(self._starter.log)
         return (
-            f"the model host of {self.settings.name!r} (process {line.pid}) {how} while it was working on this "
-            f"request; the next test starts a new one{tail(self._log)}"
+            f"the model host of {self.settings.name!r} (process {line.pid}) {how} while it was working on "
+            f"this request; the next test starts a new one{tail(self._starter.log)}"
         )
 
     # -- the host ---------------------------------------------------------------------------------
@@ -253,12 +233,12 @@ class LlamaEngine:
     def _connect(self) -> tuple[Line, Info]:
         """A host with the model loaded.
 
-        Only one process of the run loads at a time: two that look at the free memory at the same time would both
-        find enough.
+        Only one process of the run loads at a time: two that look at the free memory at the same time would
+        both find enough.
         """
         with contextlib.suppress(OSError, HostEnded, Unloaded, AskAgain):
             # Usually another worker has loaded it already, and nobody has to queue.
-            line = self._line_to(self._base.with_suffix(".sock"), None)
+            line = self._starter.find()
             return line, self._load(line, wait=False)
         deadline = time.monotonic() + self._room_seconds
         try:
@@ -273,12 +253,12 @@ class LlamaEngine:
     def _connect_alone(self, deadline: float) -> tuple[Line, Info]:
         tries = lonely = 0
         while True:
-            line = self._find_or_start()
+            line = self._starter.find_or_start()
             try:
                 return line, self._load(line, wait=True)
             except NoRoom as full:
                 # Twice: the last of the others may have ended since memory was looked at.
-                lonely = 0 if self._ask_for_room() else lonely + 1
+                lonely = 0 if self._starter.ask_for_room() else lonely + 1
                 if lonely == 2:
                     raise ModelError(str(full)) from None
                 if time.monotonic() > deadline:
@@ -300,71 +280,12 @@ class LlamaEngine:
             line.close()
             raise
 
-    def _ask_for_room(self) -> bool:
-        """Ask the host of this run that has been idle longest to end; False if there is no other."""
-        others: list[Line] = []
-        leaving = False
-        for path in self._folder.glob("*.sock"):
-            if path != self._base.with_suffix(".sock"):
-                try:
-                    others.append(Line(path, None))
-                except HostEnded:
-                    # It listens and serves nobody new: it has been asked already.
-                    leaving = True
-                except OSError:
-                    pass
-        for line in others:
-            line.ping()
-        time.sleep(0.05)
-        ranked = sorted(others, key=lambda line: line.idle, reverse=True)
-        if ranked and not leaving:
-            ranked[0].make_room()
-        for line in ranked:
-            line.close()
-        return leaving or bool(ranked)
-
-    def _line_to(self, path: Path, process: subprocess.Popen[bytes] | None) -> Line:
-        return Line(path, process, self.settings.name, self._progress)
-
-    def _find_or_start(self) -> Line:
-        path = self._base.with_suffix(".sock")
-        with FileLock(self._base.with_suffix(".lock"), timeout=START_SECONDS * 2):
-            with contextlib.suppress(OSError, HostEnded):
-                return self._line_to(path, None)
-            path.unlink(missing_ok=True)
-            process = self._start(path)
-            deadline = time.monotonic() + START_SECONDS
-            while True:
-                with contextlib.suppress(OSError, HostEnded):
-                    return self._line_to(path, process)
-                code = process.poll()
-                if code is not None or time.monotonic() > deadline:
-                    process.kill()
-                    process.wait()
-                    how = "does not listen" if code is None else describe_exit(code)
-                    raise EngineError(f"the model host cannot start: it {how}{tail(self._log)}")
-                time.sleep(0.01)
-
-    def _start(self, path: Path) -> subprocess.Popen[bytes]:
-        # -P: a file of the user's named like a module of ours must not be imported instead.
-        command = [sys.executable, "-P", "-m", "pytest_llmcheck.engines.llama.host", str(path)]
-        with self._log.open("wb") as log:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # Ctrl-C in the terminal is for pytest; the host must live to be told.
-                start_new_session=True,
-                env={"GOMP_SPINCOUNT": SPIN_COUNT, **os.environ},
-            )
-
 
 class Ticket(Generic[R]):
     """A request on its way.
 
-    If the host dies or hangs while several requests are in its hands, each is asked again, alone, so that one that
-    kills hosts fails by itself.
+    If the host dies or hangs while several requests are in its hands, each is asked again, alone, so that
+    one that kills hosts fails by itself.
 
     Args:
         engine: which to ask.
@@ -417,7 +338,7 @@ class Ticket(Generic[R]):
         line.cancel(pending.id)
 
 
-class Unloaded(EngineError):
+class Unloaded(EngineError):  # noqa: N818 - a state, which the client expects
     """The host is there, and nothing is loaded in it."""
 
 

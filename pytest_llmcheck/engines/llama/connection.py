@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import os
 import socket
@@ -72,15 +73,16 @@ class Connection:
     def close(self) -> None:
         """Hang up; the reader's thread then ends."""
         self.gone = True
-        try:
+        with contextlib.suppress(OSError):
             self._raw.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._raw.close()
 
 
 def peer_user(raw: socket.socket) -> int | None:
-    """User id of the process at the other end; None where the system does not tell (the folder is private anyway)."""
+    """User id of the process at the other end; None where the system does not tell.
+
+    The folder of the socket is private in any case.
+    """
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return None

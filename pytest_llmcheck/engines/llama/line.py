@@ -147,8 +147,8 @@ class Line:
     def how_it_ended(self, log: Path) -> str:
         """In words, with the signal.
 
-        Only the process that has started a host is told its exit status. To the others its log tells: Python names
-        a fatal signal there, and SIGKILL leaves no trace.
+        Only the process that has started a host is told its exit status. To the others its log tells:
+        Python names a fatal signal there, and SIGKILL leaves no trace.
         """
         import subprocess
 

@@ -1,8 +1,8 @@
 """Prefixes that prompts share: computed once, kept as state blobs, restored bit for bit.
 
-A prefix ends at an edge of the prefill grid, so that what follows it is computed in the same chunks as if nothing
-had been restored. The state after a whole prompt is kept with its logits when the same prompt comes again (the n
-samples of one prompt).
+A prefix ends at an edge of the prefill grid, so that what follows it is computed in the same chunks as if
+nothing had been restored. The state after a whole prompt is kept with its logits when the same prompt comes
+again (the n samples of one prompt).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def edges_of(tokens: Sequence[int]) -> Edges:
 
 
 class PrefixStore:
-    """Counts which prefixes come again, and keeps their states up to a bound; least recently used go first."""
+    """Counts which prefixes come again, and keeps their states up to a bound; the least recently used go."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit

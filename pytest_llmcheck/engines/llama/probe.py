@@ -1,8 +1,9 @@
-"""Does the law of company hold here? Tried once for each file, build, device and context settings, and remembered.
+"""Does the law of company hold here? Tried once for each file, build, device and settings, and remembered.
 
-A sequence of each length is decoded alone, and then in other company: in another slot, beside longer neighbours that come and
-go, with another number of threads. On the canonical path every logit stays as it was. Where one does not, the
-largest difference of a log-probability is the noise that comparisons must allow for.
+A sequence of each length is decoded alone, and then in other company: in another slot, beside longer
+neighbours that come and go, with another number of threads. On the canonical path every logit stays as it
+was. Where one does not, the largest difference of a log-probability is the noise that comparisons must
+allow for.
 """
 
 from __future__ import annotations

@@ -3,15 +3,14 @@
 A frame is a length of four bytes, big-endian, and that many bytes of MessagePack. Every request carries an id
 that its answer repeats.
 
-A client first proves that it belongs to the run: it knows the secret in the run's private folder. Until then it may say
-nothing but a short `Hello`.
+A client first proves that it belongs to the run: it knows the secret in the run's private folder. Until
+then it may say nothing but a short `Hello`.
 """
 
 from __future__ import annotations
 
 import secrets
 import struct
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +20,7 @@ from pytest_llmcheck.engines.types import Completion, Request, ScoreRequest, Sco
 
 if TYPE_CHECKING:
     import socket
+    from pathlib import Path
 
 VERSION = 2
 LARGEST_FRAME = 64 * 1024 * 1024
@@ -54,8 +54,8 @@ class Welcome(Message, frozen=True):
 class Load(Message, frozen=True):
     """Load the model and make the context, or say that both are there.
 
-    Answer: `Progress` many times, then `Loaded` or `Failed`; its kind is ``unloaded`` where nothing is loaded and
-    `wait` is false, and ``room`` where memory is short.
+    Answer: `Progress` many times, then `Loaded` or `Failed`; its kind is ``unloaded`` where nothing is
+        loaded and `wait` is false, and ``room`` where memory is short.
 
     Attributes:
         wait: whether to load what is not there; who says so has made sure that nobody else is loading.
@@ -163,7 +163,7 @@ class Pong(Message, frozen=True):
 
 
 class MakeRoom(Message, frozen=True):
-    """Another model of the run needs the memory: end as soon as what was asked until now is answered. No answer."""
+    """Another model of the run needs the memory: end once what was asked until now is answered. No answer."""
 
 
 class Failed(Message, frozen=True):
@@ -171,7 +171,8 @@ class Failed(Message, frozen=True):
 
     Attributes:
         kind: ``prompt``, ``engine``, ``model``, ``cancelled``, ``unloaded``, ``room`` (memory is short),
-            ``together`` (it failed in company: ask again, alone) or ``leaving`` (this host makes room: ask anew).
+            ``together`` (it failed in company: ask again, alone) or ``leaving`` (this host makes room: ask
+            anew).
     """
 
     id: int

@@ -1,7 +1,7 @@
 """Whole rows of logits in a file: how one model's host hands its distributions to another's.
 
-The rows of a reply of 200 tokens are 40 MB for a vocabulary of 50,000, too much for a message; both models need not be
-loaded at the same time. Raw single precision, row after row, in the byte order of the machine.
+The rows of a reply of 200 tokens are 40 MB for a vocabulary of 50,000, too much for a message; both models
+need not be loaded at the same time. Raw single precision, row after row, in the byte order of the machine.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Continuous batching: the requests of one context, decoded together, joining and leaving at any step.
 
-A turn is at most one chunk of one prompt and one decode step of all replies, as separate calls: prompts do not hold up
-replies, and neither changes the bits of the other.
+A turn is at most one chunk of one prompt and one decode step of all replies, as separate calls: prompts do
+not hold up replies, and neither changes the bits of the other.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from pytest_llmcheck.engines.llama.canonical import Context
 
 MOVE_AT_LEAST = 16
-"""Tokens that a reply must still be allowed before it is moved to a lower slot: a move costs as much as a few rows."""
+"""Tokens that a reply must still be allowed before it is moved: a move costs as much as a few rows."""
 
 
 class Abandoned(Exception):  # noqa: N818 - nobody sees it: the client has gone
     """Nobody waits for the answer any more."""
 
 
-class StepFailed(EngineError):
+class StepFailed(EngineError):  # noqa: N818 - the client never sees it: it asks again
     """llama.cpp refused a call in which several requests took part; alone, each may go well."""
 
 

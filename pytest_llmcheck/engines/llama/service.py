@@ -47,7 +47,7 @@ class Service:
 
     @property
     def stay_seconds(self) -> float:
-        """How long the model is to stay at least: loading takes its time, and turns shall not be all of it."""
+        """How long the model is to stay at least: loading takes time, and turns shall not be all of it."""
         return 0.0 if self._model is None else 2 * self._model.load_seconds
 
     @property
@@ -171,7 +171,7 @@ class Service:
             self._model = None
 
 
-class NotLoaded(EngineError):
+class NotLoaded(EngineError):  # noqa: N818 - a state, which the client expects
     """Nothing is loaded, and the client does not want to wait for it."""
 
     def __init__(self) -> None:

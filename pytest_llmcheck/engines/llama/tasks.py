@@ -65,7 +65,7 @@ class Task(ABC):
         self.received = received
         self.started = math.nan
         self._finished = finished
-        self._ends = {start: end for start, end in chunks(len(tokens))}
+        self._ends = dict(chunks(len(tokens)))
 
     @property
     @abstractmethod
@@ -111,8 +111,9 @@ class Task(ABC):
         self.close()
         self._finished(answer)
 
+    @abstractmethod
     def close(self) -> None:
-        """Let go of what is not ours; the slot is the scheduler's."""
+        """Let go of what is held besides the slot, which is the scheduler's."""
 
     def overdue(self, now: float) -> bool:
         """Whether the time limit is over."""

@@ -1,4 +1,4 @@
-"""How a context's width decides the way in which its weights are loaded; known on both sides of the socket."""
+"""How a context's width decides in which way the weights are loaded; known on both sides of the socket."""
 
 from __future__ import annotations
 

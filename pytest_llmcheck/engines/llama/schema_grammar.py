@@ -1,0 +1,601 @@
+"""JSON Schema -> GBNF, with a list of what the grammar does not enforce.
+
+A converter of our own. llama.cpp's C++ one (common/json-schema-to-grammar.cpp) is not in the shared libraries
+of llama-cpp-python, and the Python one that comes with it (llama_cpp/llama_grammar.py) is an old translation:
+it allows raw line breaks in strings, keeps no backslash of a ``const``, drops integer bounds, mixes up two
+``$ref`` of equal last name, and says nothing about what it ignores. Here every text that the grammar accepts
+is JSON and matches the schema less the keywords in `ignored`; it may accept fewer texts than the schema.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from typing import Any
+
+from pytest_llmcheck.engines.llama import schema_numbers, schema_pattern
+from pytest_llmcheck.engines.llama.gbnf import MAX_REPETITION
+from pytest_llmcheck.engines.llama.schema_merge import BY_TYPE, OPAQUE, TYPES, Flat, Flattener, property_of
+from pytest_llmcheck.engines.llama.schema_pattern import literal, pattern_body, repetition
+from pytest_llmcheck.errors import ConfigError
+
+MAX_DEPTH = 40
+MAX_DICTS = 5_000
+MAX_CHARACTERS = 600_000
+MAX_REPEATED = 100_000
+MAX_NOTES = 100
+_NOTES_KEPT = 20
+
+_ESCAPE = r'"\\" (["\\/bfnrt] | "u" ([0-9abcefABCEF] [0-9a-fA-F]{3} | [dD] [0-7] [0-9a-fA-F]{2}))'
+# No surrogates: a pair of escapes is one character to JSON and would be two here.
+_CHAR = r"[^\x22\x5c\x7f\x00-\x1f\ud800-\udfff]"
+_YEAR = '(([1-9] [0-9]{3}) | ("0" [1-9] [0-9]{2}) | ("00" [1-9] [0-9]) | ("000" [1-9]))'
+_FOURTH = '("0" [48] | [2468] [048] | [13579] [26])'
+_OCTET = '("25" [0-5] | "2" [0-4] [0-9] | "1" [0-9]{2} | [1-9] [0-9] | [0-9])'
+_LABEL = "[a-zA-Z0-9] ([a-zA-Z0-9-]{0,20} [a-zA-Z0-9])?"
+
+PRIMITIVES = {
+    "space": r'| " " | "\n"{1,2} [ \t]{0,20}',
+    "char": f"{_CHAR} | {_ESCAPE}",
+    "string": r'"\"" char* "\""',
+    # Without escapes, so that no declared name can be spelled in another way.
+    "key": rf'"\"" {_CHAR}+ "\""',
+    "boolean": '"true" | "false"',
+    "null": '"null"',
+    "natural": '"0" | [1-9] [0-9]{0,15}',
+    "integer": '"0" | "-"? [1-9] [0-9]{0,15}',
+    "number": '"-"? natural ("." [0-9]{1,15})? ([eE] [-+]? [0-9]{1,2})?',
+    "value": "object | array | string | number | boolean | null",
+    "object": '"{" space "}" | "{" space member ("," space member)* space "}"',
+    "member": 'string ":" space value',
+    "array": '"[" space "]" | "[" space value ("," space value)* space "]"',
+    "leap-year": f'([0-9] [0-9] {_FOURTH} | {_FOURTH} "00")',
+    "date": (
+        f'{_YEAR} "-" (("01" | "03" | "05" | "07" | "08" | "10" | "12")'
+        ' "-" ("0" [1-9] | [12] [0-9] | "3" [01])'
+        ' | ("04" | "06" | "09" | "11") "-" ("0" [1-9] | [12] [0-9] | "30")'
+        ' | "02-" ("0" [1-9] | "1" [0-9] | "2" [0-8])) | leap-year "-02-29"'
+    ),
+    "time": (
+        '([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9] ("." [0-9]{1,6})?'
+        ' ("Z" | [-+] ([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9])'
+    ),
+    "date-time": 'date "T" time',
+    "uuid": '[0-9a-fA-F]{8} "-" [0-9a-fA-F]{4} "-" [0-9a-fA-F]{4} "-" [0-9a-fA-F]{4} "-" [0-9a-fA-F]{12}',
+    "ipv4": f'{_OCTET} "." {_OCTET} "." {_OCTET} "." {_OCTET}',
+    "email": (
+        f'[a-zA-Z0-9_]+ ([.+-] [a-zA-Z0-9_]+){{0,4}} "@" ({_LABEL} "."){{1,4}} [a-zA-Z]{{2,10}}'
+    ),
+}  # fmt: skip
+"""Rules by name; those that a grammar uses are put into it."""
+
+FORMATS = {
+    "date": (10, 10), "time": (9, 21), "date-time": (20, 32), "uuid": (36, 36), "ipv4": (7, 15),
+    "email": (6, None),
+}  # fmt: skip
+"""Formats that are enforced, with the least and the largest length."""
+
+
+def schema_to_gbnf(schema: Any) -> tuple[str, tuple[str, ...]]:
+    """The grammar, and what it does not enforce.
+
+    Raises:
+        ConfigError: the schema is invalid, cannot be converted, or nothing matches it.
+    """
+    from jsonschema import Draft202012Validator, SchemaError, validators
+
+    _check_size(schema)
+    cls = validators.validator_for(schema, default=Draft202012Validator)
+    try:
+        cls.check_schema(schema)
+        converter = _Converter(schema)
+        root = converter.visit(schema, "$", 0)
+    except SchemaError as error:
+        raise ConfigError(f"the schema is invalid at {error.json_path}: {error.message:.300}") from None
+    except RecursionError:
+        raise ConfigError("the schema is nested too deeply") from None
+    if root is None:
+        raise ConfigError("the schema allows nothing: its parts contradict each other")
+    return converter.text(root), converter.ignored()
+
+
+def _check_size(schema: Any) -> None:
+    """Before anything recurses over the schema or compares all with all."""
+    todo, dicts = [(schema, 0)], 0
+    while todo:
+        value, depth = todo.pop()
+        below = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        dicts += isinstance(value, dict)
+        if dicts > MAX_DICTS:
+            raise ConfigError(f"the schema is too large for a grammar: more than {MAX_DICTS} parts")
+        if depth > 4 * MAX_DEPTH:
+            raise ConfigError(f"the schema is nested too deeply: more than {4 * MAX_DEPTH} levels")
+        todo += [(one, depth + 1) for one in below]
+
+
+class _Converter:
+    def __init__(self, root: Any) -> None:
+        self._flattener = Flattener(root, self._note)
+        self._root = root
+        self._rules: dict[str, str] = {}
+        self._by_body: dict[str, str] = {}
+        # Rule and notes by the schema's alternatives; a rule that is being made has no notes yet.
+        self._made: dict[str, tuple[str | None, list[tuple[str, str, str]]]] = {}
+        self._notes: list[tuple[str, str, str]] = []
+        self._characters = 0
+        self._repeated = 0
+
+    def text(self, root: str) -> str:
+        """The grammar: `root` first, then the rules that it uses."""
+        lines, seen, todo = [f"root ::= {root}"], {root}, [root]
+        while todo:
+            name = todo.pop()
+            body = self._rules.get(name) or PRIMITIVES[name]
+            lines.append(f"{name} ::= {body}")
+            for used in _references(body):
+                if used not in seen:
+                    seen.add(used)
+                    todo.append(used)
+        return "\n".join(lines) + "\n"
+
+    def ignored(self) -> tuple[str, ...]:
+        """As `Compiled.ignored` has it."""
+        notes = dict.fromkeys(
+            f"{keyword} at {path}" + (f" ({why})" if why else "") for keyword, path, why in self._notes
+        )
+        shown = list(notes)[:MAX_NOTES]
+        return (*shown, f"and {len(notes) - MAX_NOTES} more") if len(notes) > MAX_NOTES else tuple(shown)
+
+    def _note(self, keyword: str, path: str, why: str = "") -> None:
+        self._notes.append((keyword, path, why))
+
+    def _add(self, body: str, path: str) -> str:
+        """A rule of its own for `body`; equal bodies share one."""
+        if body in self._by_body:
+            return self._by_body[body]
+        return self._define(self._name(path), body, path)
+
+    def _name(self, path: str) -> str:
+        slug = re.sub(r"[^a-zA-Z0-9]+", "-", path).strip("-")[-30:].strip("-") or "schema"
+        name = f"{slug}-{len(self._rules)}"
+        self._rules[name] = ""
+        return name
+
+    def _define(self, name: str, body: str, path: str) -> str:
+        self._rules[name] = body
+        self._by_body.setdefault(body, name)
+        self._characters += len(body)
+        if self._characters > MAX_CHARACTERS:
+            raise ConfigError(f"the schema is too large for a grammar, at {path}")
+        return name
+
+    def _repetitions(self, keyword: tuple[str, str], path: str, low: int, high: int | None) -> int | None:
+        """The upper bound as far as llama.cpp keeps it."""
+        if low > MAX_REPETITION:
+            raise ConfigError(f"{keyword[0]} at {path}: {low} is more than llama.cpp's {MAX_REPETITION}")
+        if high is not None and high > MAX_REPETITION:
+            self._note(keyword[1], path, f"more than {MAX_REPETITION}")
+            high = None
+        self._repeated += max(low, high or 0)
+        if self._repeated > MAX_REPEATED:
+            raise ConfigError(
+                f"{keyword[high is not None]} at {path}: repetitions of more than {MAX_REPEATED} altogether"
+            )
+        return high
+
+    def visit(self, schema: Any, path: str, depth: int) -> str | None:
+        """The name of the rule for a schema; None where nothing matches."""
+        if depth > MAX_DEPTH:
+            raise ConfigError(
+                f"the schema is nested deeper than {MAX_DEPTH}, or its references explode, at {path:.200}"
+            )
+        start = len(self._notes)
+        flats = self._flattener.flatten(schema, path)
+        key = json.dumps(flats)
+        if key in self._made:
+            name, notes = self._made[key]
+            if len(self._notes) < 10 * MAX_NOTES:
+                self._notes += [(keyword, path + rest, why) for keyword, rest, why in notes]
+            return name
+        name = self._name(path)
+        self._made[key] = (name, [])
+        bodies = [body for flat in flats for body in self._alternatives(flat, path, depth)]
+        if not bodies:
+            self._made[key] = (None, [])
+            return None
+        self._define(name, " | ".join(dict.fromkeys(bodies)), path)
+        made = [(keyword, at[len(path) :], why) for keyword, at, why in self._notes[start:]]
+        self._made[key] = (name, made[:_NOTES_KEPT])
+        return name
+
+    def _alternatives(self, flat: Flat, path: str, depth: int) -> list[str]:
+        if "enum" in flat:
+            return [self._constant(value) for value in self._matching(flat)]
+        for part in [flat, *flat.get("allOf", ())]:
+            for keyword in OPAQUE:
+                if keyword in part:
+                    self._note(keyword, path)
+            if part is not flat:
+                for keyword in [key for key in part if key not in OPAQUE]:
+                    self._note(keyword, path, "of another part of allOf")
+        kinds = flat.get("type")
+        if kinds is None:
+            kinds = [kind for kind, keywords in BY_TYPE.items() if any(key in flat for key in keywords)]
+            if not kinds:
+                return ["value"]
+        if set(TYPES) - {"integer"} <= set(kinds) and flat.keys() <= {"type", "allOf", *OPAQUE}:
+            return ["value"]
+        bodies = []
+        for kind in kinds:
+            if kind == "integer" and "number" in kinds:
+                continue
+            made = {
+                "object": self._object,
+                "array": self._array,
+                "string": self._string,
+                "integer": self._integer,
+                "number": self._number,
+            }.get(kind)
+            body = kind if made is None else made(flat, path, depth)
+            if body is not None:
+                bodies.append(body)
+        return bodies
+
+    # Constants.
+
+    def _matching(self, flat: Flat) -> list[Any]:
+        """Those of the listed values that match the other keywords too."""
+        from jsonschema import Draft202012Validator
+
+        validator = Draft202012Validator(
+            self._root if isinstance(self._root, dict) else {},
+            format_checker=Draft202012Validator.FORMAT_CHECKER,
+        ).evolve(schema={key: value for key, value in flat.items() if key != "enum"})
+        return [value for value in flat["enum"] if validator.is_valid(value)]
+
+    def _constant(self, value: Any) -> str:
+        if isinstance(value, dict) and value:
+            members = [f'{_text(name)} ":" space {self._constant(below)}' for name, below in value.items()]
+            return '"{" space ' + ' "," space '.join(members) + ' space "}"'
+        if isinstance(value, list) and value:
+            return '"[" space ' + ' "," space '.join(map(self._constant, value)) + ' space "]"'
+        if isinstance(value, dict | list):
+            return '"{" space "}"' if isinstance(value, dict) else '"[" space "]"'
+        return _text(value)
+
+    # Strings.
+
+    def _string(self, flat: Flat, path: str, depth: int) -> str:
+        low, high = flat.get("minLength", 0), flat.get("maxLength")
+        low, high = int(low), None if high is None else int(high)
+        name = flat.get("format")
+        if name is not None and name not in FORMATS:
+            self._note("format", path, name)
+        elif name is not None:
+            if "pattern" in flat:
+                self._note("pattern", path, f"format {name} is")
+            self._note_lengths(path, low, high, FORMATS[name])
+            return f'"\\"" {name} "\\""'
+        if "pattern" in flat:
+            pattern = flat["pattern"]
+            try:
+                re.compile(pattern)
+            except (re.error, OverflowError) as error:
+                raise ConfigError(
+                    f"pattern at {path}: {pattern!r:.100} is no regular expression: {error}"
+                ) from None
+            try:
+                body = self._add(pattern_body(pattern, lambda body: self._add(body, path)), path)
+            except schema_pattern.Unsupported as reason:
+                self._note("pattern", path, str(reason))
+            else:
+                bounds = schema_pattern.width(pattern) if schema_pattern.anchored(pattern) else None
+                self._note_lengths(path, low, high, bounds or (schema_pattern.width(pattern)[0], None))
+                return f'"\\"" {body} "\\""'
+        if high is not None and high < low:
+            raise ConfigError(f"maxLength at {path}: {high} is less than minLength, {low}")
+        if not low and high is None:
+            return "string"
+        high = self._repetitions(("minLength", "maxLength"), path, low, high)
+        return '"\\"" ' + ("char" + repetition(low, high) if high != 0 else "") + ' "\\""'
+
+    def _note_lengths(self, path: str, low: int, high: int | None, bounds: tuple[int, int | None]) -> None:
+        """Lengths beside a pattern or a format are enforced only where those imply them."""
+        if low > bounds[0]:
+            self._note("minLength", path)
+        if high is not None and (bounds[1] is None or bounds[1] > high):
+            self._note("maxLength", path)
+
+    # Numbers.
+
+    def _bounds(self, flat: Flat, path: str) -> tuple[Decimal | None, Decimal | None, bool, bool]:
+        low, above = _tighter(flat.get("minimum"), flat.get("exclusiveMinimum"), lower=True)
+        high, below = _tighter(flat.get("maximum"), flat.get("exclusiveMaximum"), lower=False)
+        return low, high, above, below
+
+    def _integer(self, flat: Flat, path: str, depth: int) -> str | None:
+        low, high, above, below = self._bounds(flat, path)
+        factor = flat.get("multipleOf")
+        if factor is not None and Decimal(str(factor)) != 1:
+            self._note("multipleOf", path)
+        first = None if low is None else int(low.to_integral_value("ROUND_CEILING"))
+        last = None if high is None else int(high.to_integral_value("ROUND_FLOOR"))
+        if first is not None and above and first == low:
+            first += 1
+        if last is not None and below and last == high:
+            last -= 1
+        if first is not None and abs(first) >= 10**18:
+            self._note("exclusiveMinimum" if above else "minimum", path, "too large")
+            first = None
+        if last is not None and abs(last) >= 10**18:
+            self._note("exclusiveMaximum" if below else "maximum", path, "too large")
+            last = None
+        if first is None and last is None:
+            return "integer"
+        return schema_numbers.integers(first, last)
+
+    def _number(self, flat: Flat, path: str, depth: int) -> str | None:
+        low, high, above, below = self._bounds(flat, path)
+        if "multipleOf" in flat:
+            self._note("multipleOf", path)
+        if low is not None and high is not None and (low > high or (low == high and (above or below))):
+            return None
+        if low is not None and not _whole(low):
+            self._note("exclusiveMinimum" if above else "minimum", path, "not a whole number")
+            low, above = None, False
+        if high is not None and not _whole(high):
+            self._note("exclusiveMaximum" if below else "maximum", path, "not a whole number")
+            high, below = None, False
+        if low is None and high is None:
+            return "number"
+        return schema_numbers.numbers(low, high, above=above, below=below)
+
+    # Arrays.
+
+    def _array(self, flat: Flat, path: str, depth: int) -> str | None:
+        low, high = int(flat.get("minItems", 0)), flat.get("maxItems")
+        high = None if high is None else int(high)
+        if flat.get("uniqueItems") and (high is None or high > 1):
+            self._note("uniqueItems", path)
+        if "contains" in flat and (flat.get("minContains", 1) > 0 or "maxContains" in flat):
+            for keyword in ("contains", "minContains", "maxContains"):
+                if keyword in flat:
+                    self._note(keyword, path)
+        prefix: list[str] = []
+        for index, schema in enumerate(flat.get("prefixItems", ())):
+            if high is not None and index >= high:
+                break
+            name = self.visit(schema, f"{path}[{index}]", depth + 1)
+            if name is None:
+                high = index
+                break
+            prefix.append(name)
+        rest: str | None = None
+        if high is None or high > len(prefix):
+            rest, high = self._rest(flat, path, depth, prefix, low, high)
+        if high is not None and low > high:
+            return None
+        sequence = self._sequence(prefix, rest, path, low, high)
+        filled = '"[" space ' + sequence + ' space "]"'
+        empty = '"[" space "]"'
+        if not sequence:
+            return empty
+        return filled if low > 0 or prefix else f"{empty} | {filled}"
+
+    def _rest(
+        self, flat: Flat, path: str, depth: int, prefix: list[str], low: int, high: int | None
+    ) -> tuple[str | None, int | None]:
+        """The rule for the items after the prefix, and the new upper bound."""
+        schema = flat.get("items", flat.get("unevaluatedItems"))
+        if schema is None:
+            if not prefix:
+                return "value", high
+            # Closed, as objects are, unless more are asked for.
+            return ("value", low) if low > len(prefix) else (None, len(prefix))
+        name = self.visit(schema, f"{path}[*]", depth + 1)
+        return (None, len(prefix)) if name is None else (name, high)
+
+    def _sequence(self, prefix: list[str], rest: str | None, path: str, low: int, high: int | None) -> str:
+        parts = list(prefix)
+        low = max(low - len(prefix), 0)
+        high = None if high is None else max(high - len(prefix), 0)
+        if rest is None or high == 0:
+            return ' "," space '.join(parts)
+        high = self._repetitions(("minItems", "maxItems"), path, low, high)
+        if not parts:
+            parts, low, high = [rest], max(low - 1, 0), None if high is None else high - 1
+        text = ' "," space '.join(parts)
+        if high == 0:
+            return text
+        follow = self._add(f'"," space {rest}', path)
+        return f"{text} {follow}{repetition(low, high)}"
+
+    # Objects.
+
+    def _object(self, flat: Flat, path: str, depth: int) -> str | None:
+        for keyword in ("dependentRequired", "dependentSchemas"):
+            if keyword in flat:
+                self._note_dependencies(keyword, flat, path)
+        needed = dict.fromkeys(flat.get("required", ()))
+        members: list[tuple[str, bool]] = []
+        names = [name for name in flat.get("properties", {}) if self._name_fits(flat, name)]
+        for name in dict.fromkeys([*names, *needed]):
+            rule = None
+            if self._name_fits(flat, name):
+                rule = self.visit(self._property(flat, name), f"{path}{_step(name)}", depth + 1)
+            if rule is None:
+                if name in needed:
+                    return None
+                continue
+            members.append((self._add(f'{_text(name)} ":" space {rule}', path), name in needed))
+        other = self._other(flat, path, depth)
+        low, high = int(flat.get("minProperties", 0)), flat.get("maxProperties")
+        high = None if high is None else int(high)
+        return self._members(members, other, path, low, high)
+
+    def _property(self, flat: Flat, name: str) -> Any:
+        found = property_of(flat, name)
+        if found is True and name not in flat.get("properties", {}) and "additionalProperties" not in flat:
+            return flat.get("unevaluatedProperties", True)
+        return found
+
+    def _name_fits(self, flat: Flat, name: str) -> bool:
+        if "propertyNames" not in flat:
+            return True
+        return bool(self._matching({"enum": [name], "allOf": [flat["propertyNames"]]}))
+
+    def _note_dependencies(self, keyword: str, flat: Flat, path: str) -> None:
+        closed = "additionalProperties" not in flat and "properties" in flat
+        needed = set(flat.get("required", ()))
+        for name, dependent in flat[keyword].items():
+            never = closed and name not in flat["properties"] and name not in needed
+            if not never and not (isinstance(dependent, list) and set(dependent) <= needed):
+                self._note(keyword, path)
+                return
+
+    def _other(self, flat: Flat, path: str, depth: int) -> str | None:
+        """The rule for a member beside the declared ones; None where there are none."""
+        declared = {*flat.get("properties", ()), *flat.get("required", ())}
+        patterns = flat.get("patternProperties", {})
+        schema = flat.get("additionalProperties", flat.get("unevaluatedProperties"))
+        if schema is None or schema is False:
+            if patterns and not declared:
+                return self._pattern_members(flat, path, depth)
+            if schema is False or declared or patterns:
+                return None
+            schema = True
+        elif patterns:
+            self._note("patternProperties", path, "additionalProperties is")
+        value = self.visit(schema, f"{path}.*", depth + 1)
+        if value is None:
+            return None
+        key = "key"
+        names = flat.get("propertyNames", True)
+        if declared:
+            if names is not True:
+                self._note("propertyNames", path, "beside declared properties")
+            key = self._add(_other_names(declared), path)
+        elif names is not True:
+            found = self.visit({"allOf": [{"type": "string"}, names]}, f"{path}.*", depth + 1)
+            if found is None:
+                return None
+            key = found
+        return self._add(f'{key} ":" space {value}', path)
+
+    def _pattern_members(self, flat: Flat, path: str, depth: int) -> str | None:
+        """Members whose names are made from the patterns."""
+        patterns = flat["patternProperties"]
+        if len(patterns) > 1:
+            self._note("patternProperties", path, "a name may match several patterns")
+        if "propertyNames" in flat:
+            self._note("propertyNames", path, "patternProperties is")
+        bodies = []
+        for pattern, schema in patterns.items():
+            value = self.visit(schema, f"{path}.*", depth + 1)
+            if value is None:
+                continue
+            before = len(self._notes)
+            key = self._string({"pattern": pattern}, path, depth)
+            if len(self._notes) > before:
+                raise ConfigError(
+                    f"patternProperties at {path}: {pattern!r:.100} cannot be turned into a grammar"
+                )
+            bodies.append(f'{key} ":" space {value}')
+        return self._add(" | ".join(bodies), path) if bodies else None
+
+    def _members(
+        self, members: list[tuple[str, bool]], other: str | None, path: str, low: int, high: int | None
+    ) -> str | None:
+        required = sum(needed for _, needed in members)
+        if high is not None and required > high:
+            return None
+        most = None if other else len(members)
+        if most is not None and low > most:
+            return None
+        empty = '"{" space "}"'
+        if members:
+            if low > max(required, 1):
+                self._note("minProperties", path)
+            if high is not None and (most is None or most > high):
+                self._note("maxProperties", path)
+            first = self._chain(members, other, path)
+        elif other is None or high == 0:
+            return empty if low == 0 else None
+        else:
+            if low > 1:
+                self._note("minProperties", path, "names may repeat")
+            high = self._repetitions(("minProperties", "maxProperties"), path, low, high)
+            follow = self._add(f'"," space {other}', path)
+            times = repetition(max(low - 1, 0), None if high is None else high - 1) if high != 1 else "{0}"
+            first = self._add(f"{other} {follow}{times}", path)
+        filled = f'"{{" space {first} space "}}"'
+        return filled if required or low else f"{empty} | {filled}"
+
+    def _chain(self, members: list[tuple[str, bool]], other: str | None, path: str) -> str:
+        """At least one member, in the declared order; a comma stands before every one but the first."""
+        follow = None if other is None else f'("," space {other})*'
+        begin = None if other is None else f"{other} {follow}"
+        for rule, needed in reversed(members):
+            tail = "" if follow is None else " " + follow
+            first = rule + tail
+            begin = first if needed or begin is None else f"{first} | {begin}"
+            begin = self._add(begin, path)
+            comma = f'"," space {rule}'
+            follow = self._add(f"{comma}{tail}" if needed else f"({comma})?{tail}", path)
+        assert begin is not None
+        return begin
+
+
+def _step(name: str) -> str:
+    return f".{name}" if re.fullmatch(r"\w+", name) else f"[{json.dumps(name)}]"
+
+
+def _text(value: Any) -> str:
+    """A scalar as JSON, in GBNF."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = json.dumps(value)
+    return literal(text)
+
+
+def _other_names(names: set[str]) -> str:
+    """A key that is none of the names, by a tree over their characters."""
+
+    def below(suffixes: list[str]) -> str:
+        heads = dict.fromkeys(suffix[0] for suffix in sorted(suffixes) if suffix)
+        excluded = "".join(f"\\U{ord(head):08x}" for head in heads)
+        parts = [f"{_CHAR[:-1]}{excluded}] {_CHAR}*"]
+        for head in heads:
+            rest = [suffix[1:] for suffix in suffixes if suffix[:1] == head]
+            parts.append(f"[\\U{ord(head):08x}] ({below(rest)})")
+        if "" not in suffixes:
+            parts.append('""')
+        return " | ".join(parts)
+
+    # Names with quotes or the like cannot be spelled without escapes, which keys have none of.
+    plain = [name for name in names if name and re.fullmatch(r'[^"\\\x7f\x00-\x1f\ud800-\udfff]+', name)]
+    if not plain:
+        return PRIMITIVES["key"]
+    # An empty key is nobody's wish.
+    return f'"\\"" ({below([*plain, ""])}) "\\""'
+
+
+def _tighter(inclusive: Any, exclusive: Any, *, lower: bool) -> tuple[Decimal | None, bool]:
+    """The bound that rules, and whether it is itself excluded."""
+    one, other = (None if bound is None else Decimal(str(bound)) for bound in (inclusive, exclusive))
+    if one is None or other is None:
+        return (one, False) if other is None else (other, True)
+    return (other, True) if (other >= one if lower else other <= one) else (one, False)
+
+
+def _whole(bound: Decimal) -> bool:
+    return bound == bound.to_integral_value() and abs(bound) < 10**12
+
+
+def _references(body: str) -> list[str]:
+    """Names of rules in a right-hand side."""
+    bare = re.sub(r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]|\{[^}]*\}', " ", body)
+    return re.findall(r"[a-zA-Z0-9-]+", bare)
