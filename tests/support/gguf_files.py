@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 CHATML = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
@@ -55,59 +57,122 @@ def tiny_llama(
     and the control tokens have a say in the output layer, so greedy replies are always valid text.
     The model repeats nothing and means nothing. `metadata` adds keys.
     """
-    writer = gguf.GGUFWriter(path, architecture)
-    writer.add_name(name)
-    default_type = gguf.LlamaFileType.ALL_F32 if tensor_type == "F32" else gguf.LlamaFileType.MOSTLY_F16
-    writer.add_file_type(default_type if file_type is None else file_type)
-    writer.add_vocab_size(n_vocab)
-    writer.add_context_length(context)
-    writer.add_embedding_length(n_embd)
-    writer.add_block_count(n_layers)
-    writer.add_feed_forward_length(n_ff)
-    writer.add_head_count(n_heads)
-    writer.add_head_count_kv(n_kv_heads)
-    writer.add_rope_dimension_count(n_embd // n_heads)
-    writer.add_rope_freq_base(10000.0)
-    writer.add_layer_norm_rms_eps(1e-5)
-    _add_tokenizer(writer, n_vocab, add_bos)
-    if chat_template is not None:
-        writer.add_chat_template(chat_template)
-    for key, value in (metadata or {}).items():
-        _add_any(writer, key, value)
+    model = ModelWriter(
+        path, architecture, name=name, tensor_type=tensor_type, file_type=file_type, seed=seed
+    )
+    keys = model.keys
+    keys.add_vocab_size(n_vocab)
+    keys.add_context_length(context)
+    keys.add_embedding_length(n_embd)
+    keys.add_block_count(n_layers)
+    keys.add_feed_forward_length(n_ff)
+    keys.add_head_count(n_heads)
+    keys.add_head_count_kv(n_kv_heads)
+    keys.add_rope_dimension_count(n_embd // n_heads)
+    keys.add_rope_freq_base(10000.0)
+    keys.add_layer_norm_rms_eps(1e-5)
+    model.speech(n_vocab=n_vocab, add_bos=add_bos, chat_template=chat_template)
+    model.metadata(metadata or {})
 
-    random = np.random.default_rng(seed)
-    matrix_type = np.float16 if tensor_type == "F16" else np.float32
-
-    def matrix(label: str, rows: int, columns: int, scale: float = 1.0) -> None:
-        values = random.standard_normal((rows, columns), dtype=np.float32) * (scale / columns**0.5)
-        if label == "output.weight":
-            values[_silent_ids(n_vocab)] = 0
-        writer.add_tensor(label, values.astype(matrix_type))
-
-    def norm(label: str) -> None:
-        writer.add_tensor(label, np.ones(n_embd, dtype=np.float32))
-
-    kv_width = n_embd // n_heads * n_kv_heads
-    matrix("token_embd.weight", n_vocab, n_embd, scale=8.0)
+    model.matrix("token_embd.weight", n_vocab, n_embd, scale=8.0)
     for layer in range(n_layers):
         block = f"blk.{layer}."
-        norm(f"{block}attn_norm.weight")
-        matrix(f"{block}attn_q.weight", n_embd, n_embd)
-        matrix(f"{block}attn_k.weight", kv_width, n_embd)
-        matrix(f"{block}attn_v.weight", kv_width, n_embd)
-        matrix(f"{block}attn_output.weight", n_embd, n_embd, scale=4.0)
-        norm(f"{block}ffn_norm.weight")
-        matrix(f"{block}ffn_gate.weight", n_ff, n_embd)
-        matrix(f"{block}ffn_up.weight", n_ff, n_embd)
-        matrix(f"{block}ffn_down.weight", n_embd, n_ff, scale=4.0)
-    norm("output_norm.weight")
-    matrix("output.weight", n_vocab, n_embd, scale=3.0)
+        model.vector(f"{block}attn_norm.weight", n_embd)
+        model.attention(f"{block}attn_", n_embd, n_heads, n_kv_heads)
+        model.vector(f"{block}ffn_norm.weight", n_embd)
+        model.feed_forward(block, n_embd, n_ff)
+    model.vector("output_norm.weight", n_embd)
+    model.output(n_vocab, n_embd)
+    return model.finish()
 
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+
+class ModelWriter:
+    """A tiny model in the making: its metadata in `keys`, its random tensors in the order they are drawn."""
+
+    def __init__(
+        self,
+        path: Path,
+        architecture: str,
+        *,
+        name: str = "tiny",
+        tensor_type: Literal["F32", "F16"] = "F16",
+        file_type: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.path = path
+        self.keys = gguf.GGUFWriter(path, architecture)
+        self.keys.add_name(name)
+        default_type = gguf.LlamaFileType.ALL_F32 if tensor_type == "F32" else gguf.LlamaFileType.MOSTLY_F16
+        self.keys.add_file_type(default_type if file_type is None else file_type)
+        self._type = np.float16 if tensor_type == "F16" else np.float32
+        self._random = np.random.default_rng(seed)
+
+    def speech(
+        self,
+        *,
+        n_vocab: int = N_VOCAB,
+        add_bos: bool | None = False,
+        chat_template: str | Sequence[Mapping[str, str]] | None = CHATML,
+    ) -> None:
+        """The byte-level tokenizer and the chat template."""
+        _add_tokenizer(self.keys, n_vocab, add_bos)
+        if chat_template is not None:
+            self.keys.add_chat_template(chat_template)
+
+    def metadata(self, entries: Mapping[str, str | int | float | bool | list[str] | list[int]]) -> None:
+        """Further keys."""
+        for key, value in entries.items():
+            _add_any(self.keys, key, value)
+
+    def matrix(self, label: str, rows: int, columns: int, scale: float = 1.0) -> None:
+        """Random weights that keep the size of what they multiply, times `scale`."""
+        self.keys.add_tensor(label, self._normal((rows, columns), scale / columns**0.5).astype(self._type))
+
+    def experts(self, label: str, count: int, rows: int, columns: int, scale: float = 1.0) -> None:
+        """As many matrices in one tensor."""
+        values = self._normal((count, rows, columns), scale / columns**0.5)
+        self.keys.add_tensor(label, values.astype(self._type))
+
+    def vector(self, label: str, size: int, value: float = 1.0) -> None:
+        """The weights of a norm, or a bias: one value everywhere."""
+        self.tensor(label, np.full(size, value, dtype=np.float32))
+
+    def tensor(self, label: str, values: NDArray[np.float32]) -> None:
+        """A tensor that llama.cpp wants as F32 whatever the type of the matrices."""
+        self.keys.add_tensor(label, values)
+
+    def attention(
+        self, prefix: str, n_embd: int, n_heads: int, n_kv_heads: int, *, head: int = 0, out: str = "output"
+    ) -> None:
+        """Queries, keys, values and the way out; `head` is the size of one head if not n_embd / n_heads."""
+        head = head or n_embd // n_heads
+        self.matrix(f"{prefix}q.weight", head * n_heads, n_embd)
+        self.matrix(f"{prefix}k.weight", head * n_kv_heads, n_embd)
+        self.matrix(f"{prefix}v.weight", head * n_kv_heads, n_embd)
+        self.matrix(f"{prefix}{out}.weight", n_embd, head * n_heads, scale=4.0)
+
+    def feed_forward(self, block: str, n_embd: int, n_ff: int) -> None:
+        """The gated feed-forward network of a block."""
+        self.matrix(f"{block}ffn_gate.weight", n_ff, n_embd)
+        self.matrix(f"{block}ffn_up.weight", n_ff, n_embd)
+        self.matrix(f"{block}ffn_down.weight", n_embd, n_ff, scale=4.0)
+
+    def output(self, n_vocab: int, n_embd: int, scale: float = 3.0) -> None:
+        """The output layer, in which only printable ASCII and the control tokens have a say."""
+        values = self._normal((n_vocab, n_embd), scale / n_embd**0.5)
+        values[_silent_ids(n_vocab)] = 0
+        self.keys.add_tensor("output.weight", values.astype(self._type))
+
+    def finish(self) -> Path:
+        """Write the file."""
+        self.keys.write_header_to_file()
+        self.keys.write_kv_data_to_file()
+        self.keys.write_tensors_to_file()
+        self.keys.close()
+        return self.path
+
+    def _normal(self, shape: tuple[int, ...], deviation: float) -> NDArray[np.float32]:
+        return self._random.standard_normal(shape, dtype=np.float32) * np.float32(deviation)
 
 
 def _add_tokenizer(writer: gguf.GGUFWriter, n_vocab: int, add_bos: bool | None) -> None:
