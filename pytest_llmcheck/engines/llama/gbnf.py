@@ -301,18 +301,28 @@ def _check_ends(grammar: _Grammar) -> None:
 
 def _closure(grammar: _Grammar, given: set[int]) -> set[int]:
     """The rules with an alternative all of whose elements are among them or `given`."""
-    users: dict[int, set[int]] = {}
+    # Per alternative its rule and how many of its elements are missing: each is looked at once.
+    missing: list[list[int]] = []
+    users: dict[int, list[int]] = {}
+    todo: list[int] = []
+    known: set[int] = set()
     for number, alternatives in grammar.rules.items():
         for alternative in alternatives:
-            for element in alternative:
-                users.setdefault(element, set()).add(number)
-    known = set(given)
-    todo = set(grammar.rules)
+            needed = set(alternative) - given
+            for element in needed:
+                users.setdefault(element, []).append(len(missing))
+            missing.append([number, len(needed)])
+            if not needed:
+                todo.append(number)
     while todo:
         number = todo.pop()
-        if number not in known and any(known.issuperset(a) for a in grammar.rules[number]):
-            known.add(number)
-            todo |= users.get(number, set()) - known
+        if number in known:
+            continue
+        known.add(number)
+        for index in users.get(number, ()):
+            missing[index][1] -= 1
+            if not missing[index][1]:
+                todo.append(missing[index][0])
     return known
 
 

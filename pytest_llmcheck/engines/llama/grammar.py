@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -94,7 +93,7 @@ class GrammarState:
     def __init__(self, compiled: Compiled, vocabulary: Vocabulary) -> None:
         self._sampler: Any = None
         self._vocabulary = vocabulary
-        self._tokens = _tokens_of(vocabulary)
+        self._tokens = _read_tokens(vocabulary)
         # llama.cpp does not look at continuation bytes; this does.
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._checked: int | None = None
@@ -264,17 +263,9 @@ class _Tokens:
     fresh: NDArray[np.bool_]
 
 
-_known: WeakKeyDictionary[Vocabulary, _Tokens] = WeakKeyDictionary()
-
-
-def _tokens_of(vocabulary: Vocabulary) -> _Tokens:
-    found = _known.get(vocabulary)
-    if found is None:
-        found = _known[vocabulary] = _read_tokens(vocabulary)
-    return found
-
-
+@lru_cache(maxsize=4)
 def _read_tokens(vocabulary: Vocabulary) -> _Tokens:
+    """Once for a model: it takes some tenths of a second."""
     whole = np.zeros(vocabulary.size, dtype=np.bool_)
     fresh = np.zeros(vocabulary.size, dtype=np.bool_)
     never = set()
