@@ -14,7 +14,7 @@ from pytest_llmcheck.engines.llama.client import LlamaEngine
 from pytest_llmcheck.engines.llama.settings import Settings
 from pytest_llmcheck.engines.types import Request
 from pytest_llmcheck.models import context_of
-from pytest_llmcheck.session.pool import usable_cores
+from pytest_llmcheck.models import usable_cores
 
 ROUNDS = 7
 POSITIONS = 256

@@ -14,12 +14,8 @@ if TYPE_CHECKING:
     from pytest_llmcheck.models.fit import check_fit, layers_that_fit
     from pytest_llmcheck.models.gguf import read_gguf
     from pytest_llmcheck.models.header import GGUFHeader, TensorInfo
-    from pytest_llmcheck.models.memory import (
-        MemoryEstimate,
-        available_memory,
-        context_of,
-        estimate_memory,
-    )
+    from pytest_llmcheck.models.machine import available_memory, usable_cores
+    from pytest_llmcheck.models.memory import MemoryEstimate, context_of, estimate_memory
     from pytest_llmcheck.models.progress import Progress
     from pytest_llmcheck.models.quantise import Quantise
     from pytest_llmcheck.models.quants import MAKEABLE, parse_quant
@@ -49,6 +45,7 @@ __all__ = [
     "parse_quant",
     "read_gguf",
     "resolve",
+    "usable_cores",
 ]
 
 _HOMES = {
@@ -63,7 +60,7 @@ _HOMES = {
     "ResolvedModel": "resolution",
     "RopeSpec": "spec",
     "TensorInfo": "header",
-    "available_memory": "memory",
+    "available_memory": "machine",
     "cache_dir": "store",
     "check_fit": "fit",
     "content_hash": "content",
@@ -73,6 +70,7 @@ _HOMES = {
     "parse_quant": "quants",
     "read_gguf": "gguf",
     "resolve": "resolution",
+    "usable_cores": "machine",
 }
 
 

@@ -18,7 +18,7 @@ from pytest_llmcheck.engines.llama.quantise import quantise
 from pytest_llmcheck.engines.llama.settings import Adapter, ContextSettings, HostSettings, Rope, Settings
 from pytest_llmcheck.engines.llama.width import repacks
 from pytest_llmcheck.errors import EngineError, LlmcheckError, ModelError
-from pytest_llmcheck.models import context_of, resolve
+from pytest_llmcheck.models import context_of, resolve, usable_cores
 
 if TYPE_CHECKING:
     from pytest_llmcheck.engines.llama.settings import Info
@@ -144,13 +144,6 @@ def vocabulary_of(header: GGUFHeader) -> str:
         raw = str(token).encode("utf-8", "surrogateescape")
         running.update(len(raw).to_bytes(4, "big") + raw)
     return running.hexdigest()
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def shared_folder(run: str) -> Path:

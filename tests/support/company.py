@@ -59,7 +59,8 @@ class House:
 
     def forget(self) -> None:
         """An empty prefix store."""
-        self.scheduler = Scheduler(self.context, working=lambda: None, reuse=not self.model.recurrent)
+        reuse = not self.model.recurrent
+        self.scheduler = Scheduler(self.context, working=lambda: None, reuse=reuse, steady=True)
 
     def close(self) -> None:
         self.context.close()

@@ -132,6 +132,7 @@ class Context:
         self.settings = settings
         self.rule = rule
         self.n_ctx = settings.n_ctx
+        self._threads = settings.threads
         self._n_vocab = n_vocab
         self._lengths: dict[int, int] = {}
         self._seen: tuple[int, int] = (0, 0)
@@ -175,7 +176,9 @@ class Context:
 
     def threads(self, count: int) -> None:
         """Use this many threads from now on."""
-        llama.llama_set_n_threads(self._ctx, count, count)
+        if count != self._threads:
+            llama.llama_set_n_threads(self._ctx, count, count)
+            self._threads = count
 
     def chunk(self, slot: int, tokens: Sequence[int], start: int, end: int, wanted: int) -> Rows:
         """Prefill a part of a prompt: ``tokens[start:end]``, one of its `chunks`.

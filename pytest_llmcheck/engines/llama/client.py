@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from pytest_llmcheck.engines.llama import protocol
 from pytest_llmcheck.engines.llama.line import HostEnded, Line, tail
 from pytest_llmcheck.engines.llama.start import Starter
-from pytest_llmcheck.errors import EngineError, LlmcheckError, ModelError, PromptError
+from pytest_llmcheck.errors import ConfigError, EngineError, LlmcheckError, ModelError, PromptError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,11 @@ TRIES = 5
 A = TypeVar("A", bound=protocol.Message)
 R = TypeVar("R")
 
-KINDS: dict[str, type[LlmcheckError]] = {"prompt": PromptError, "model": ModelError, "room": ModelError}
+KINDS: dict[str, type[LlmcheckError]] = {
+    "config": ConfigError,
+    "model": ModelError,
+    "prompt": PromptError,
+}
 
 
 class AskAgain(Exception):  # noqa: N818 - a signal, not an error

@@ -7,15 +7,18 @@ not hold up replies, and neither changes the bits of the other.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from pytest_llmcheck.engines.llama.canonical import LONG
+from pytest_llmcheck.engines.llama.pace import Pace
 from pytest_llmcheck.engines.llama.prefixes import Entry, PrefixStore
 from pytest_llmcheck.engines.llama.tasks import Generation, Task
 from pytest_llmcheck.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable, Iterator
 
     from pytest_llmcheck.engines.llama.canonical import Context
 
@@ -38,13 +41,17 @@ class Scheduler:
         context: whose slots are used.
         working: called before each call of llama.cpp.
         reuse: whether states can be saved and restored; False for recurrent architectures.
+        steady: whether the number of threads must not change, because bits depend on it.
     """
 
-    def __init__(self, context: Context, *, working: Callable[[], None], reuse: bool) -> None:
+    def __init__(
+        self, context: Context, *, working: Callable[[], None], reuse: bool, steady: bool = False
+    ) -> None:
         self.context = context
         self.store = PrefixStore()
         self.used = perf_counter()
         self._working = working
+        self._pace = None if steady else Pace(context.settings.threads)
         self._reuse = reuse
         self._waiting: deque[Task] = deque()
         self._prefilling: deque[Task] = deque()
@@ -132,8 +139,8 @@ class Scheduler:
                     self._go_on(task, entry.row[None])
                     return
             start, end = task.next_chunk
-            self._working()
-            rows = self.context.chunk(slot, task.tokens, start, end, task.wanted)
+            with self._calling(("chunk", end - start, end // LONG)):
+                rows = self.context.chunk(slot, task.tokens, start, end, task.wanted)
             task.company = max(task.company, self.active - 1)
             task.filled = end
             if self._reuse:
@@ -143,6 +150,19 @@ class Scheduler:
         except (EngineError, OSError) as error:
             self._leave(task)
             task.give(error)
+
+    @contextmanager
+    def _calling(self, kind: Hashable) -> Iterator[None]:
+        """Around a call of llama.cpp; calls of equal kind do about equal work."""
+        self._working()
+        pace = self._pace
+        if pace is None:
+            yield
+            return
+        self.context.threads(pace.threads)
+        began = perf_counter()
+        yield
+        pace.took(kind, perf_counter() - began)
 
     def _keep(self, task: Task, end: int, row: object) -> None:
         """Save the state of a slot if others will need it."""
@@ -165,10 +185,12 @@ class Scheduler:
             task.finish()
 
     def _decode(self) -> None:
-        self._working()
         active = dict(self._decoding)
+        tokens = {slot: task.next_token for slot, task in active.items()}
+        longest = max(self.context.length(slot) for slot in active)
         try:
-            rows = self.context.step({slot: task.next_token for slot, task in active.items()})
+            with self._calling(("step", max(active), longest // LONG)):
+                rows = self.context.step(tokens)
         except EngineError as error:
             for task in active.values():
                 self._leave(task)

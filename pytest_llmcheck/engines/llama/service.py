@@ -14,7 +14,7 @@ from pytest_llmcheck.engines.llama.scheduler import Abandoned, Scheduler, StepFa
 from pytest_llmcheck.engines.llama.tasks import Generation, Score
 from pytest_llmcheck.engines.llama.weights import Model
 from pytest_llmcheck.engines.types import Completion
-from pytest_llmcheck.errors import EngineError, ModelError, PromptError
+from pytest_llmcheck.errors import ConfigError, EngineError, ModelError, PromptError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,7 +148,13 @@ class Service:
         self._infos[settings.context] = model.info(
             settings.context, noise=noise_of(context, model, settings, self._host.working)
         )
-        made = Scheduler(context, working=self._host.working, reuse=not model.recurrent)
+        info = self._infos[settings.context]
+        made = Scheduler(
+            context,
+            working=self._host.working,
+            reuse=not model.recurrent,
+            steady=context.width == 1 or not info.numerics.stable,
+        )
         self._schedulers[settings.context] = made
         return made
 
@@ -187,6 +193,7 @@ def failure(id_: int, error: Exception) -> protocol.Failed:
         (NoRoom, "room"),
         (PromptError, "prompt"),
         (ModelError, "model"),
+        (ConfigError, "config"),
     )
     kind = next((name for cls, name in kinds if isinstance(error, cls)), "engine")
     return protocol.Failed(id_, kind, str(error) or type(error).__name__)
