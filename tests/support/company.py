@@ -54,13 +54,14 @@ class House:
             wanted,
             n_vocab=self.model.vocabulary.size,
             rule=self.model.rule(wanted),
+            wipe=self.model.recurrent,
         )
         self.forget()
 
     def forget(self) -> None:
         """An empty prefix store."""
-        reuse = not self.model.recurrent
-        self.scheduler = Scheduler(self.context, working=lambda: None, reuse=reuse, steady=True)
+        reusable = self.model.reusable
+        self.scheduler = Scheduler(self.context, working=lambda: None, reusable=reusable, steady=True)
 
     def close(self) -> None:
         self.context.close()
@@ -117,13 +118,19 @@ def prompt_of(model: Model, length: int, seed: int) -> str:
     """A text of exactly this many tokens; long ones begin with `SHARED` where the seed is even."""
     count = model.vocabulary.tokenise
     start = SHARED if seed % 2 == 0 and length > 150 else f"Number {seed}."
+    if len(count(start)) > length // 2:
+        start = f"{seed}"
     parts = words(length, seed=seed).split()
-    used = max(0, length - len(count(start)) - length // 3)
-    text = " ".join([start, *parts[:used]])
-    while len(count(text)) < length:
-        used += 1
-        nearer = " ".join([start, *parts[:used]])
-        text = nearer if len(count(nearer)) <= length else text + " the"
+    # As many words as fit, found by halving; then the smallest pieces that there are.
+    low, high = 0, len(parts)
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = len(count(" ".join([start, *parts[:middle]]))) <= length
+        low, high = (middle, high) if fits else (low, middle - 1)
+    text = " ".join([start, *parts[:low]])
+    while (missing := length - len(count(text))) > 0:
+        fitting = (text + piece for piece in (" the", ".", "x", "9"))
+        text = next(longer for longer in fitting if 0 < len(count(longer)) - length + missing <= missing)
     assert len(count(text)) == length
     return text
 

@@ -116,6 +116,8 @@ class Context:
         settings: what to make; its width is that of `rule`.
         n_vocab: size of the vocabulary.
         rule: how many rows a decode call has.
+        wipe: whether to overwrite the memory of a slot that is cleared; a recurrent state is only scaled by
+            zero otherwise, which leaves what is not finite.
         adapters: llama.cpp's pointers to loaded LoRA adapters, in the order of `settings.adapters`.
     """
 
@@ -126,6 +128,7 @@ class Context:
         *,
         n_vocab: int,
         rule: RowRule,
+        wipe: bool = False,
         adapters: Sequence[Any] = (),
     ) -> None:
         params = context_params(settings, rule)
@@ -140,7 +143,14 @@ class Context:
         self._ctx = llama.llama_init_from_model(model, params)
         if not self._ctx:
             raise EngineError("llama.cpp cannot make a context for this model")
+        self._wipe = wipe
         self._memory = llama.llama_get_memory(self._ctx)
+        if not self._memory:
+            self.close()
+            raise EngineError(
+                "llama.cpp keeps no memory of earlier tokens for this architecture: it is an encoder or a "
+                "diffusion model; only autoregressive models can chat here"
+            )
         if llama.llama_n_ctx_seq(self._ctx) < settings.n_ctx:
             held = llama.llama_n_ctx_seq(self._ctx)
             self.close()
@@ -246,7 +256,10 @@ class Context:
 
     def clear(self, slot: int) -> None:
         """Empty the slot for another request."""
-        self._remove(slot)
+        if self._wipe:
+            llama.llama_memory_clear(self._memory, True)
+        else:
+            self._remove(slot)
         self._lengths.pop(slot, None)
 
     def _remove(self, slot: int, start: int = 0) -> None:

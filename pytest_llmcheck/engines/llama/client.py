@@ -209,18 +209,20 @@ class LlamaEngine:
             why = f"has been in one call of llama.cpp for {line.busy:.0f} s (time limit {limit:g} s)"
         else:
             return
-        line.kill()
+        log = self._starter.log(line.pid)
+        line.kill(log, why)
         raise EngineError(
             f"the model host of {self.settings.name!r} (process {line.pid}) {why} and was killed; the next "
-            f"test starts a new one{tail(self._starter.log)}",
+            f"test starts a new one{tail(log)}",
             passing=True,
         )
 
     def _obituary(self, line: Line) -> str:
-        how = line.how_it_ended(self._starter.log)
+        log = self._starter.log(line.pid)
+        how = line.how_it_ended(log)
         return (
             f"the model host of {self.settings.name!r} (process {line.pid}) {how} while it was working on "
-            f"this request; the next test starts a new one{tail(self._starter.log)}"
+            f"this request; the next test starts a new one{tail(log)}"
         )
 
     # -- the host ---------------------------------------------------------------------------------

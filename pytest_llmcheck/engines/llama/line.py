@@ -120,8 +120,10 @@ class Line:
         with contextlib.suppress(OSError):
             self._send(protocol.MakeRoom())
 
-    def kill(self) -> None:
-        """End the host by force."""
+    def kill(self, log: Path, why: str) -> None:
+        """End the host by force; its log says why, for the other clients, to whom it would seem to have died."""
+        with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
+            file.write(f"\n{_KILLED}{why}\n")
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         self.close()
@@ -148,17 +150,20 @@ class Line:
         """In words, with the signal.
 
         Only the process that has started a host is told its exit status. To the others its log tells:
-        Python names a fatal signal there, and SIGKILL leaves no trace.
+        Python names a fatal signal there, and SIGKILL leaves no trace, unless a client has sent it.
         """
         import subprocess
 
+        said = lines_of(log)
+        for line in said:
+            if line.startswith(_KILLED):
+                return f"{line.removeprefix(_KILLED)} and was killed"
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return describe_exit(self._process.wait(timeout=5))
             return "closed its connection"
-        last = end_of(log, 60)
-        for signal_, said in _FATAL.items():
-            if any(said in line for line in last):
+        for signal_, words in _FATAL.items():
+            if any(words in line for line in said):
                 return describe_exit(-signal_)
         return describe_exit(-signal.SIGKILL)
 
@@ -219,19 +224,28 @@ def describe_exit(code: int) -> str:
     return f"was killed by {name}" + (" (perhaps out of memory)" if name == "SIGKILL" else "")
 
 
-def end_of(log: Path, count: int) -> list[str]:
-    """The last lines of a host's log that say something."""
+def lines_of(log: Path) -> list[str]:
+    """The lines of a host's log that say something."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
-    return [line for line in text.splitlines() if line.strip()][-count:]
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def tail(log: Path) -> str:
-    """The end of the host's log, for messages; llama.cpp's chatter about its buffers is left out."""
-    lines = [line for line in end_of(log, 60) if not _CHATTER.match(line)][-8:]
+    """The end of the host's log, for messages, up to the line that names a fatal signal.
+
+    Python's own stack, which comes after that, is the same for all crashes; and some of llama.cpp's chatter
+    is left out.
+    """
+    lines = lines_of(log)
+    fatal = [i for i, line in enumerate(lines) if line.startswith(_FATAL_ERROR)]
+    lines = lines[: fatal[0] + 1] if fatal else lines
+    lines = [line for line in lines if not _CHATTER.match(line)][-8:]
     return "\n  end of its log:\n    " + "\n    ".join(lines) if lines else ""
 
 
-_CHATTER = re.compile(r"^(?:\.+$|Extension modules: )")
+_CHATTER = re.compile(r"^(?:\.+$|llama_graph_n_input_tensors: )")
+_FATAL_ERROR = "Fatal Python error: "
+_KILLED = "pytest-llmcheck: this host "

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import ctypes
     from collections.abc import Callable
 
-ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR
+# ggml_log_level in ggml.h
+DEBUG_LEVEL, ERROR_LEVEL, CONTINUED_LEVEL = 1, 4, 5
 
 
 class Log:
@@ -24,12 +25,18 @@ class Log:
     def __init__(self, on_line: Callable[[str], None] | None = None) -> None:
         self._errors: deque[str] = deque(maxlen=20)
         self._lines: deque[str] = deque(maxlen=2000)
+        self._skipping = False
         self._on_line = on_line
         # ctypes does not keep callbacks alive; llama.cpp would call freed memory.
         self._callback = llama.llama_log_callback(self._write)
         llama.llama_log_set(self._callback, None)
 
     def _write(self, level: int, text: bytes, _: ctypes.c_void_p) -> None:
+        # A continued line goes where the one that it continues went.
+        if level != CONTINUED_LEVEL:
+            self._skipping = level == DEBUG_LEVEL
+        if self._skipping:
+            return
         os.write(2, text)
         line = text.decode("utf-8", "replace").strip()
         if level == ERROR_LEVEL and line:

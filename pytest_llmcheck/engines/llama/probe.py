@@ -48,7 +48,7 @@ def noise_of(context: Context, model: Model, settings: Settings, working: Callab
     path = cache_dir() / "probes" / f"{_key(settings)}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         return float(json.loads(path.read_bytes())["noise"])
-    noise = _Probe(context, model.vocabulary.size, working, reuse=not model.recurrent).run()
+    noise = _Probe(context, model.vocabulary.size, working, reusable=model.reusable).run()
     with contextlib.suppress(Exception):
         make_folder(path.parent)
         write_whole(path, json.dumps({"noise": noise, "file": settings.host.path}).encode())
@@ -71,11 +71,13 @@ def _key(settings: Settings) -> str:
 
 
 class _Probe:
-    def __init__(self, context: Context, n_vocab: int, working: Callable[[], None], *, reuse: bool) -> None:
+    def __init__(
+        self, context: Context, n_vocab: int, working: Callable[[], None], *, reusable: float
+    ) -> None:
         self.context = context
         self.n_vocab = n_vocab
         self.working = working
-        self.reuse = reuse
+        self.reusable = reusable
         self.states: dict[tuple[int, ...], tuple[int, Blob]] = {}
 
     def run(self) -> float:
@@ -142,7 +144,7 @@ class _Probe:
             for start, stop in before:
                 self.working()
                 context.chunk(slot, tokens, start, stop, len(tokens))
-            if before and self.reuse:
+            if before and last <= self.reusable:
                 self.states[key] = (last, context.save(slot))
         row: Row = context.chunk(slot, tokens, last, end, len(tokens) - 1)[-1].copy()
         return row

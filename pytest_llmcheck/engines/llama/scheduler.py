@@ -40,19 +40,19 @@ class Scheduler:
     Args:
         context: whose slots are used.
         working: called before each call of llama.cpp.
-        reuse: whether states can be saved and restored; False for recurrent architectures.
+        reusable: how many tokens a state may hold that is saved and restored, see `Model.reusable`.
         steady: whether the number of threads must not change, because bits depend on it.
     """
 
     def __init__(
-        self, context: Context, *, working: Callable[[], None], reuse: bool, steady: bool = False
+        self, context: Context, *, working: Callable[[], None], reusable: float, steady: bool = False
     ) -> None:
         self.context = context
         self.store = PrefixStore()
         self.used = perf_counter()
         self._working = working
         self._pace = None if steady else Pace(context.settings.threads)
-        self._reuse = reuse
+        self._reusable = reusable
         self._waiting: deque[Task] = deque()
         self._prefilling: deque[Task] = deque()
         self._decoding: dict[int, Generation] = {}
@@ -131,7 +131,7 @@ class Scheduler:
         slot = task.slot
         assert slot is not None
         try:
-            if task.filled == 0 and self._reuse and (entry := self.store.longest(task.edges, task.reusable)):
+            if task.filled == 0 and (entry := self.store.longest(task.edges, task.reusable)):
                 self._working()
                 self.context.restore(slot, entry.blob, entry.length)
                 task.filled = task.reused = entry.length
@@ -143,7 +143,7 @@ class Scheduler:
                 rows = self.context.chunk(slot, task.tokens, start, end, task.wanted)
             task.company = max(task.company, self.active - 1)
             task.filled = end
-            if self._reuse:
+            if end <= self._reusable:
                 self._keep(task, end, rows[-1] if len(rows) else None)
             if len(rows):
                 self._go_on(task, rows)
@@ -214,7 +214,7 @@ class Scheduler:
 
         The state is copied bit for bit, and no bit depends on the number of a slot.
         """
-        if not self._reuse or self._waiting:
+        if self._waiting:
             return
         while self._decoding:
             top = max(self._decoding)
@@ -222,10 +222,11 @@ class Scheduler:
             task = self._decoding[top]
             # Where a step is padded anyway, nothing is won.
             least = self.context.rule.at_least(self.context.length(top))
-            if free is None or task.left < MOVE_AT_LEAST or top < least:
+            length = self.context.length(top)
+            if free is None or task.left < MOVE_AT_LEAST or top < least or length > self._reusable:
                 return
             self._working()
-            self.context.restore(free, self.context.save(top), self.context.length(top))
+            self.context.restore(free, self.context.save(top), length)
             self.context.clear(top)
             del self._decoding[top]
             task.slot = free

@@ -152,7 +152,7 @@ class Service:
         made = Scheduler(
             context,
             working=self._host.working,
-            reuse=not model.recurrent,
+            reusable=model.reusable,
             steady=context.width == 1 or not info.numerics.stable,
         )
         self._schedulers[settings.context] = made

@@ -47,12 +47,19 @@ class Starter:
     ) -> None:
         key = hashlib.sha256(msgspec.json.encode(settings.host)).hexdigest()[:10]
         base = folder / key
-        self.log = base.with_suffix(".log")
+        self._base = base
         self._socket = base.with_suffix(".sock")
         self._lock = base.with_suffix(".lock")
         self._folder = folder
         self._name = settings.name
         self._progress = progress
+
+    def log(self, pid: int) -> Path:
+        """Where the host with this process id writes.
+
+        Each has its own: the next one may start before everybody has read why the last one died.
+        """
+        return self._base.with_name(f"{self._base.name}-{pid}.log")
 
     def find(self) -> Line:
         """A line to the host that is running.
@@ -83,14 +90,16 @@ class Starter:
                     process.kill()
                     process.wait()
                     how = "does not listen" if code is None else describe_exit(code)
-                    raise EngineError(f"the model host cannot start: it {how}{tail(self.log)}")
+                    raise EngineError(f"the model host cannot start: it {how}{tail(self.log(process.pid))}")
                 time.sleep(0.01)
 
     def _start(self) -> subprocess.Popen[bytes]:
         # -P: a file of the user's named like a module of ours must not be imported instead.
         command = [sys.executable, "-P", "-m", "pytest_llmcheck.engines.llama.host", str(self._socket)]
-        with self.log.open("wb") as log:
-            return subprocess.Popen(
+        new = self._base.with_suffix(".log")
+        # Appended to, as others may too.
+        with new.open("ab") as log:
+            process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -99,6 +108,8 @@ class Starter:
                 start_new_session=True,
                 env={"GOMP_SPINCOUNT": SPIN_COUNT, **os.environ},
             )
+        new.rename(self.log(process.pid))
+        return process
 
     def ask_for_room(self) -> bool:
         """Ask the host of this run that has been idle longest to end; False if there is no other."""

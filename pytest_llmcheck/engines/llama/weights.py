@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
@@ -63,6 +64,7 @@ class Model:
         self.recurrent = bool(
             llama.llama_model_is_recurrent(self._model) or llama.llama_model_is_hybrid(self._model)
         )
+        self.experts = self.header.number("expert_count") or 0
         self.vocabulary = Vocabulary(self._model)
         self.load_seconds = perf_counter() - started
 
@@ -111,6 +113,7 @@ class Model:
                     wanted,
                     n_vocab=self.vocabulary.size,
                     rule=self.rule(wanted),
+                    wipe=self.recurrent,
                     adapters=adapters,
                 )
             except EngineError as error:
@@ -124,8 +127,26 @@ class Model:
 
     def rule(self, settings: ContextSettings) -> RowRule:
         """How many rows its decode calls have."""
-        # Recurrent state cannot be padded and removed again; alone is the only stable company.
-        return RowRule(1 if self.recurrent else settings.width, self._always_two)
+        width = settings.width
+        if self.recurrent:
+            # Recurrent state cannot be padded and removed again; alone is the only stable company.
+            width = 1
+        elif self.experts:
+            # From 8 rows for one expert on ggml takes another kernel, and neighbours share experts.
+            width = min(width, 7)
+        return RowRule(width, self._always_two)
+
+    @property
+    def reusable(self) -> float:
+        """How many tokens a state may hold that is saved and restored; infinity for most models.
+
+        A saved state lacks the cells that a sliding window has passed, and the rest comes back packed. That
+        keeps the tiles of attention only if the window is a multiple of them.
+        """
+        if self.recurrent:
+            return 0
+        window = llama.llama_model_n_swa(self._model)
+        return math.inf if window % GRID == 0 else window
 
     def _adapter(self, adapter: Adapter) -> Any:
         """A loaded LoRA adapter; it lives as long as the weights."""
