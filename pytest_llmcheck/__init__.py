@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytest_llmcheck.checks import contains, finished, matches, matches_schema
     from pytest_llmcheck.engines.reply import Reply
+    from pytest_llmcheck.engines.score import Score
     from pytest_llmcheck.errors import ConfigError, EngineError, LlmcheckError, ModelError, PromptError
+    from pytest_llmcheck.session.samples import Samples
     from pytest_llmcheck.snapshots import json, text
     from pytest_llmcheck.verdict import CheckFailed, Status, Verdict
 
@@ -23,6 +25,8 @@ __all__ = [
     "ModelError",
     "PromptError",
     "Reply",
+    "Samples",
+    "Score",
     "Status",
     "Verdict",
     "contains",
@@ -36,7 +40,9 @@ __all__ = [
 _HOMES = {
     "pytest_llmcheck.checks": ("contains", "finished", "matches", "matches_schema"),
     "pytest_llmcheck.engines.reply": ("Reply",),
+    "pytest_llmcheck.engines.score": ("Score",),
     "pytest_llmcheck.errors": ("ConfigError", "EngineError", "LlmcheckError", "ModelError", "PromptError"),
+    "pytest_llmcheck.session.samples": ("Samples",),
     "pytest_llmcheck.snapshots": ("json", "text"),
     "pytest_llmcheck.verdict": ("CheckFailed", "Status", "Verdict"),
 }

@@ -104,7 +104,7 @@ def folder() -> Iterator[Path]:
 
 def test_no_page_is_missing() -> None:
     listed = set(_LINK.findall(PAGES["index.md"]))
-    assert set(PAGES) - {"index.md", "performance.md"} == {name for name in listed if "#" not in name}
+    assert set(PAGES) - {"index.md"} == {name for name in listed if "#" not in name}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -160,6 +160,8 @@ def check_same(expected: str, got: str) -> None:
         parts = [
             re.escape(part.strip() if at else part.rstrip()) for at, part in enumerate(line.split("..."))
         ]
+        # Hashes of 12 digits are those of one machine's libraries and processor.
+        parts = [re.sub(r"(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])", "[0-9a-f]{12}", part) for part in parts]
         pattern = re.compile(r"\s*.*?\s*".join(parts))
         assert any(pattern.fullmatch(candidate.rstrip()) for candidate in lines), f"{line!r} not in:\n{got}"
 
