@@ -215,7 +215,7 @@ def test_the_signal_is_known_to_those_who_did_not_start_the_host(
     assert line is not None
     os.kill(pid, kind)
     assert gone(pid)
-    assert kind.name in line.how_it_ended(other._starter.log)
+    assert kind.name in line.how_it_ended(other._starter.log(pid))
     other.close()
 
 

@@ -121,7 +121,7 @@ class Line:
             self._send(protocol.MakeRoom())
 
     def kill(self, log: Path, why: str) -> None:
-        """End the host by force; its log says why, for the other clients, to whom it would seem to have died."""
+        """End the host by force; its log says why, for other clients, to whom it would seem to have died."""
         with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
             file.write(f"\n{_KILLED}{why}\n")
         with contextlib.suppress(ProcessLookupError):
@@ -246,6 +246,6 @@ def tail(log: Path) -> str:
     return "\n  end of its log:\n    " + "\n    ".join(lines) if lines else ""
 
 
-_CHATTER = re.compile(r"^(?:\.+$|llama_graph_n_input_tensors: )")
 _FATAL_ERROR = "Fatal Python error: "
 _KILLED = "pytest-llmcheck: this host "
+_CHATTER = re.compile(rf"^(?:\.+$|llama_graph_n_input_tensors: |{_KILLED})")
