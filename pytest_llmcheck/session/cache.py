@@ -347,7 +347,10 @@ class ReplyCache:
                 # A cache that somebody has filled for us on a read-only mount is still worth reading.
                 if not self._reads or _damaged(error) or _busy(error) or not path.exists():
                     raise
-                self._db = _reader(path)
+                try:
+                    self._db = _reader(path)
+                except sqlite3.OperationalError:
+                    raise error from None  # a file that a full disk did not let us begin cannot be read either
                 self._writes = False
                 self._say(f"the reply cache is only read: {path} cannot be written: {_why(error)}")
         with contextlib.suppress(OSError):

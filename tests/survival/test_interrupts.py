@@ -1,4 +1,4 @@
-"""A host that is killed, and Ctrl-C: one failed test, or none, and nothing of ours is left."""
+"""Ctrl-C, and pytest itself killed: nothing of ours is left."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from tests.support.sabotage import all_gone, interruptible, wait_until
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.support.sabotage import Scene
 
 QUIET = ("-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:benchmark", "-p", "no:hypothesispytest")
 
@@ -33,53 +37,6 @@ def hosts(run: subprocess.Popen[Any]) -> list[psutil.Process]:
     """The model hosts that this pytest has started."""
     children = psutil.Process(run.pid).children(recursive=True)
     return [child for child in children if "pytest_llmcheck.engines.llama.host" in child.cmdline()]
-
-
-def interruptible() -> None:
-    """In the child: a suite that a shell has started in the background ignores SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def all_gone(processes: list[psutil.Process]) -> bool:
-    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
-
-
-def wait_until(happens: object, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not happens():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-
-
-def test_host_killed_in_the_middle_of_a_reply(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        """
-        import os, signal, threading, time
-
-        def test_before(llm):
-            llm.chat("Hello", max_tokens=3)
-
-        def test_killed(llm, _llmcheck_run):
-            (engine,) = _llmcheck_run.pool._engines.values()
-            def kill():
-                time.sleep(0.7)
-                os.kill(engine.pid, signal.SIGKILL)
-            threading.Thread(target=kill).start()
-            llm.chat("Write a very long story", temperature=2.0, top_k=0)
-
-        def test_after(llm):
-            llm.chat("Hello", max_tokens=3)
-        """
-    )
-    result = project.runpytest_subprocess(*QUIET, timeout=120)
-    result.assert_outcomes(passed=2, failed=1)
-    result.stdout.re_match_lines(
-        [
-            r"E +pytest_llmcheck\.EngineError: the model host of 'smollm' \(process \d+\) was killed "
-            r"by SIGKILL \(perhaps out of memory\) while it was working; the next test starts a new one",
-            r"E +end of its log:",
-        ]
-    )
 
 
 def test_ctrl_c_during_generation(project: pytest.Pytester) -> None:
@@ -111,6 +68,42 @@ def test_ctrl_c_during_generation(project: pytest.Pytester) -> None:
     assert "KeyboardInterrupt" in output
     assert "Traceback (most recent call last)" not in output.partition("KeyboardInterrupt")[2]
     wait_until(lambda: all_gone(started), seconds=15)
+
+
+SLOW_LOADING = """
+import time
+from pytest_llmcheck.engines.llama.weights import Model
+
+def load(self, progress, real=Model._load):
+    def slowly(fraction):
+        note("loading")
+        time.sleep(1)
+        return progress(fraction)
+    return real(self, slowly)
+
+Model._load = load
+"""
+
+
+def test_ctrl_c_while_a_model_is_loading(scene: Scene, tiny: Path) -> None:
+    """llama.cpp tells its progress before each tensor: it would take 20 s."""
+    scene.declare({"tiny": tiny})
+    scene.sabotage(SLOW_LOADING)
+    scene.tests("def test_it(llm):\n    llm.chat('Hello', max_tokens=3)\n\ndef test_never(llm):\n    pass\n")
+    run = scene.start()
+    wait_until(lambda: len(scene.notes("loading")) >= 2)
+    (host,) = scene.hosts
+    assert host.is_running()
+    began = time.monotonic()
+    run.send_signal(signal.SIGINT)
+    output, _ = run.communicate(timeout=30)
+    assert time.monotonic() - began < 8
+    assert run.returncode == pytest.ExitCode.INTERRUPTED
+    assert "KeyboardInterrupt" in output
+    assert "Traceback (most recent call last)" not in output.partition("KeyboardInterrupt")[2]
+    wait_until(lambda: not scene.processes, seconds=15)
+    assert not scene.private
+    assert len(scene.notes("loading")) < 12
 
 
 def test_ctrl_c_leaves_the_terminal_usable(project: pytest.Pytester) -> None:
