@@ -12,10 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_llmcheck.engines.llama.quantise import quantise
 from pytest_llmcheck.engines.types import ScoreRequest
-from pytest_llmcheck.models import ModelSpec, resolve
 from tests.support.company import Ask, House, bits, open_model, request
+from tests.support.engines import ladder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,14 +65,6 @@ class Law:
     def close(self) -> None:
         self.house.close()
         self.model.close()
-
-
-def ladder(quant: str, smollm: Path) -> Path:
-    """A rung, made as the product makes it."""
-    base = ModelSpec(name="q4_1", gguf=str(smollm))
-    f16 = ModelSpec(name="f16", base=base, quant="F16")
-    spec = f16 if quant == "F16" else ModelSpec(name=quant, base=f16, quant=quant)
-    return resolve(spec, quantise=quantise).path
 
 
 @pytest.fixture(scope="module", params=LADDER)

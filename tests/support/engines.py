@@ -6,8 +6,10 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcheck.engines.llama.client import LlamaEngine
+from pytest_llmcheck.engines.llama.quantise import quantise
 from pytest_llmcheck.engines.llama.settings import ContextSettings, HostSettings, Settings
 from pytest_llmcheck.engines.llama.width import repacks
+from pytest_llmcheck.models import ModelSpec, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,3 +49,11 @@ def words(count: int, seed: int = 1) -> str:
     import random
 
     return " ".join(random.Random(seed).choices(WORDS.split(), k=count))
+
+
+def ladder(quant: str, smollm: Path) -> Path:
+    """A rung, made as the product makes it."""
+    base = ModelSpec(name="q4_1", gguf=str(smollm))
+    f16 = ModelSpec(name="f16", base=base, quant="F16")
+    spec = f16 if quant == "F16" else ModelSpec(name=quant, base=f16, quant=quant)
+    return resolve(spec, quantise=quantise).path
