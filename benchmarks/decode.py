@@ -1,86 +1,66 @@
-"""Single-stream decode with top-5 log-probabilities against llama-bench: same file, threads and build."""
+"""Single-stream decode with top-5 log-probabilities against llama-bench tg: same file, threads and libraries.
+
+Both sides decode the same number of tokens from the same position on (`llama-bench -d`), alone. Ours is the
+time between the first token and the end, taken in the host, with sampling and the description of every
+token; llama-bench neither samples nor reads logits. Otherwise it has its own defaults, repacked weights
+among them.
+"""
 
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
-import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from benchmarks import table
 from benchmarks.judges import environment, judge
 from benchmarks.models import ladder
-from pytest_llmcheck.engines.llama.client import LlamaEngine
-from pytest_llmcheck.engines.llama.settings import Settings
+from benchmarks.options import Options, parse
+from benchmarks.ours import endless, host, whole
 from pytest_llmcheck.engines.types import Request
-from pytest_llmcheck.models import context_of
-from pytest_llmcheck.models import usable_cores
 
-ROUNDS = 7
-POSITIONS = 256
-PROMPT = (
-    "<|im_start|>user\nWrite a very long story about a lighthouse keeper, with many details.<|im_end|>\n"
-    "<|im_start|>assistant\n"
-)
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPANS = ((32, 256, 0.95), (256, 768, 0.75))
+"""First and last position, and the ratio to reach."""
 
 
-def main() -> None:
-    """Print tokens/s of both and their ratio, per quantisation."""
+def main(options: Options | None = None) -> None:
+    """Print the ratios for each model and span."""
+    options = options or Options()
     tool = judge("llama-bench")
     if tool is None:
-        print("decode: llama-bench is not built, run `make judges` first")
+        table.missing("single stream", "llama-bench is not built: run `make judges` first")
         return
-    threads = usable_cores()
-    print(f"single-stream decode up to {POSITIONS} positions, {threads} threads, medians of {ROUNDS} rounds")
-    for model in ladder("Q8_0", "Q4_K_M", "Q2_K", "F16"):
-        settings = Settings(
-            name=model.spec.name,
-            path=str(model.path),
-            n_ctx=context_of(model.header, model.spec),
-            width=4,
-            threads=threads,
-            device="cpu",
-        )
-        ours, theirs = [], []
-        with tempfile.TemporaryDirectory(prefix="llmc-") as folder:
-            engine = LlamaEngine(settings, Path(folder))
-            prompt_tokens = len(engine.tokenise(PROMPT))
-            request = Request(prompt=PROMPT, max_tokens=POSITIONS - prompt_tokens, top_logprobs=5)
-            engine.complete(request)
-            for _ in range(ROUNDS):
-                done = engine.complete(request)
-                assert done.finish_reason == "length", "the story is too short to measure"
-                ours.append(done.timings.tokens_per_second or 0.0)
-                theirs.append(bench(tool, model.path, threads, len(done.tokens)))
-            engine.close()
-        ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-        print(
-            f"  {model.header.quant.split(' ')[0]:8} ours {statistics.median(ours):6.1f} tokens/s   "
-            f"llama-bench {statistics.median(theirs):6.1f} tokens/s   ratio {ratio:.2f}",
-            flush=True,
-        )
+    how = "One request alone, top-5 log-probabilities, against `llama-bench -p 0 -d FIRST -n TOKENS`."
+    table.begin("Single-stream decode, against llama-bench", how, options)
+    for model in ladder(*options.quants):
+        with host(model, options) as engine:
+            for first, last, goal in SPANS:
+                tokens = 16 if options.quick else last - first
+                # The first token comes with the prompt.
+                request = Request(prompt=endless(engine, first), max_tokens=tokens + 1, top_logprobs=5)
+                whole(engine.complete(request), tokens + 1)
+                ours, theirs = [], []
+                for _ in range(options.rounds):
+                    done = whole(engine.complete(request), tokens + 1)
+                    assert done.timings.tokens_per_second is not None
+                    ours.append(done.timings.tokens_per_second)
+                    theirs.append(bench(tool, model.path, options, first, tokens))
+                what = f"{model.spec.quant}, positions {first} to {first + tokens}"
+                table.line(what, ours, theirs, unit="tokens/s", goal=goal)
 
 
-def bench(tool: Path, model: Path, threads: int, tokens: int) -> float:
+def bench(tool: Path, model: Path, options: Options, depth: int, tokens: int) -> float:
     """tokens/s of llama-bench's tg test."""
-    command = [
-        str(tool),
-        "-m",
-        str(model),
-        "-p",
-        "0",
-        "-n",
-        str(tokens),
-        "-t",
-        str(threads),
-        "-r",
-        "1",
-        "-o",
-        "json",
-    ]
+    numbers = {"-p": 0, "-n": tokens, "-d": depth, "-t": options.threads, "-r": 1}
+    numbers["-ngl"] = 99 if options.device == "gpu" else 0
+    flags = [str(part) for pair in numbers.items() for part in pair]
+    command = [str(tool), "-m", str(model), *flags, "-o", "json"]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
     return float(json.loads(done.stdout)[0]["avg_ts"])
 
 
 if __name__ == "__main__":
-    main()
+    main(parse())
