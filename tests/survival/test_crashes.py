@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 SIGNALS = ("SIGSEGV", "SIGABRT", "SIGKILL")
 
 
-@pytest.mark.parametrize("kind", SIGNALS)
-def test_killed_once_in_the_middle_of_several_replies(scene: Scene, smollm: Path, kind: str) -> None:
-    scene.declare({"smollm": smollm})
+@pytest.mark.parametrize(("kind", "size"), [("SIGSEGV", "smollm"), ("SIGABRT", "tiny"), ("SIGKILL", "tiny")])
+def test_killed_once_in_the_middle_of_several_replies(
+    scene: Scene, kind: str, size: str, request: pytest.FixtureRequest
+) -> None:
+    scene.declare({"model": request.getfixturevalue(size)})
     scene.sabotage(DIES_ONCE.format(together=4, signal=kind), DECODING)
     scene.tests(
         """
@@ -41,8 +43,8 @@ def test_killed_once_in_the_middle_of_several_replies(scene: Scene, smollm: Path
 
 
 @pytest.mark.parametrize("kind", SIGNALS)
-def test_killed_once_under_two_workers(scene: Scene, smollm: Path, kind: str) -> None:
-    scene.declare({"smollm": smollm})
+def test_killed_once_under_two_workers(scene: Scene, tiny: Path, kind: str) -> None:
+    scene.declare({"tiny": tiny})
     scene.sabotage(DIES_ONCE.format(together=2, signal=kind), DECODING)
     scene.tests(
         """

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from tests.support.sabotage import all_gone, interruptible, wait_until
+from tests.support.sabotage import DECODING, POISON, all_gone, interruptible, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -177,3 +177,30 @@ def test_pytest_killed(project: pytest.Pytester) -> None:
     lines = record.read_text(encoding="utf-8").splitlines()
     assert '"line":"run"' in lines[0]
     assert "test_short" in lines[1]
+
+
+ASK = "def test_it(llm):\n    llm.chat('POISON', max_tokens=3)\n"
+HANGS = "note('hangs')\n        while True:\n            time.sleep(0.1)"
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "word"),
+    [
+        (("import time\ntime.sleep(1)\n",), "host"),
+        ((SLOW_LOADING,), "loading"),
+        ((POISON.format(together=1, signal="hangs", deed=HANGS), DECODING), "hangs"),
+    ],
+    ids=["before the host listens", "while it loads", "in a call that never returns"],
+)
+def test_pytest_killed_at_a_bad_moment(
+    scene: Scene, tiny: Path, sabotage: tuple[str, ...], word: str
+) -> None:
+    scene.declare({"tiny": tiny})
+    scene.sabotage(*sabotage)
+    scene.tests(ASK)
+    run = scene.start()
+    wait_until(lambda: scene.notes(word))
+    run.kill()
+    run.communicate()
+    assert len(scene.hosts) == 1
+    wait_until(lambda: not scene.processes, seconds=15)

@@ -73,7 +73,7 @@ class Soak:
             ("greedy", "sampled", "shared", "again", "score", "schema", "too long", "given up")
         )
         length = max(1, int(self._scale * dice.randint(1, 24)))
-        text = words(max(1, int(self._scale * dice.choice((2, 5, 20, 80)))), seed=number % 40)
+        text = words(max(1, int(self._scale * dice.choice((2, 5, 20, 80)))), seed=number % 3)
         with self._lock:
             self.counts[kind] = self.counts.get(kind, 0) + 1
         asked = Request(prompt=text, max_tokens=length)
@@ -171,7 +171,7 @@ def test_two_thousand_requests(size: str, folder: Path, request: pytest.FixtureR
     soak.ask(1000)
     whole = soak.memory()
     print(f"soak of {size}: {half / 1e6:.1f} MB after 1,000 requests, {whole / 1e6:.1f} MB after 2,000")
-    assert whole == pytest.approx(half, rel=0.05)
+    assert whole <= half * 1.05
     assert {made.pid for made in soak.engines} == {pid}
     all_slots_are_free(soak.engines)
     nothing_is_left(folder)

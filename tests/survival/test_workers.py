@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from pytest_llmcheck.session.record import TestLine, read_record
-from tests.support.sabotage import errors_of, wait_until
+from tests.support.sabotage import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,8 +160,9 @@ def test_two_runs_at_once(
         assert run.returncode == pytest.ExitCode.OK, output
         assert "reply cache" not in output or "came from the reply cache" in output
     first, second = set(scene.notes("a")), set(scene.notes("bb"))
-    assert len(first) == len(second) == 1
-    assert first != second
+    assert first
+    assert second
+    assert not first & second
     assert first | second == set(scene.notes("host"))
     records = [read_record(path) for path in (scene.path / ".llmcheck" / "runs").iterdir()]
     said = [
@@ -202,6 +203,5 @@ def test_a_private_folder_left_by_a_killed_run(scene: Scene, tiny: Path) -> None
     assert socket.is_socket()
     result = scene.run(*options)
     result.assert_outcomes(passed=4)
-    assert len(scene.notes("host")) == 2
     assert not scene.private
-    assert not errors_of(result)
+    assert not scene.processes

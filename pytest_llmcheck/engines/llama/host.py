@@ -26,8 +26,11 @@ from pytest_llmcheck.errors import LlmcheckError
 if TYPE_CHECKING:
     from pytest_llmcheck.engines.llama.service import Service
 
-FIRST_CLIENT_SECONDS = 30.0
-"""A host that nobody connects to ends after this time."""
+FIRST_CLIENT_SECONDS = 10.0
+"""A host that nobody connects to ends after this time: who started it was killed before it could listen."""
+
+LAST_CALL_SECONDS = 5.0
+"""How long a call of llama.cpp may still take once the last client has gone; it might never return."""
 
 STAY_SECONDS = 1.0
 """How long a host serves at least before it makes room for another model; at least twice its loading time."""
@@ -175,6 +178,9 @@ class Host:
                 self._ending = True
                 self._listener.close()
                 self._inbox.put(None)
+                patience = threading.Timer(LAST_CALL_SECONDS, os._exit, (1,))
+                patience.daemon = True
+                patience.start()
 
     def _dispatch(self, connection: Connection, message: protocol.FromClient) -> None:
         match message:
