@@ -16,8 +16,7 @@ from benchmarks import table
 from benchmarks.judges import environment, judge
 from benchmarks.models import ladder
 from benchmarks.options import Options, parse
-from benchmarks.ours import endless, host, whole
-from pytest_llmcheck.engines.types import Request
+from benchmarks.ours import host, lasting, whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,8 +39,7 @@ def main(options: Options | None = None) -> None:
             for first, last, goal in SPANS:
                 tokens = 16 if options.quick else last - first
                 # The first token comes with the prompt.
-                request = Request(prompt=endless(engine, first), max_tokens=tokens + 1, top_logprobs=5)
-                whole(engine.complete(request), tokens + 1)
+                request = lasting(engine, first, tokens + 1)
                 ours, theirs = [], []
                 for _ in range(options.rounds):
                     done = whole(engine.complete(request), tokens + 1)

@@ -46,6 +46,7 @@ def main(options: Options | None = None) -> None:
     """Print the ratio for each model."""
     options = options or Options()
     how = f"Host and {WORKERS} workers against host and 1 worker, PSS, less as many workers without a model."
+    how += " The host has the default context, whose streams it holds from the start."
     table.begin("Memory of several workers", how, options)
     for model in ladder(*options.quants):
         many, one = [], []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pytest_llmcheck.engines.llama.client import LlamaEngine
+from pytest_llmcheck.engines.types import Request
 from pytest_llmcheck.session.pool import settings_of
 
 if TYPE_CHECKING:
@@ -20,9 +21,13 @@ if TYPE_CHECKING:
     from pytest_llmcheck.engines.types import Completion
     from pytest_llmcheck.models import ResolvedModel
 
-SENTENCE = (
-    "The keeper of the lighthouse walks up the stairs, lights the lamp, and walks down the stairs again. "
+WORDS = (
+    "the house and the tree and ",
+    "the lamp and the stairs and ",
+    "up the hill and down the hill and ",
+    "one two three four five six seven eight nine ten ",
 )
+"""A token each. Where a sentence ends, a model that was tuned to chat ends its reply."""
 
 
 @contextmanager
@@ -45,9 +50,9 @@ def host(
             engine.close()
 
 
-def endless(engine: LlamaEngine, tokens: int, start: str = "") -> str:
+def endless(engine: LlamaEngine, tokens: int, start: str = "", repeated: str = WORDS[0]) -> str:
     """A text of exactly so many tokens, which a small model goes on repeating until it is stopped."""
-    words = (start + SENTENCE * tokens).split(" ")
+    words = (start + repeated * tokens).split(" ")
     low, high = 1, len(words)
     while low < high:
         middle = (low + high) // 2
@@ -56,8 +61,18 @@ def endless(engine: LlamaEngine, tokens: int, start: str = "") -> str:
         else:
             high = middle
     text = " ".join(words[:low])
-    assert len(engine.tokenise(text)) == tokens, "a word of the sentence is more than one token"
+    assert len(engine.tokenise(text)) == tokens, "one of the words is more than one token"
     return text
+
+
+def lasting(engine: LlamaEngine, prompt: int, reply: int) -> Request:
+    """A request whose prompt and reply have exactly so many tokens; it has been made once, to warm up."""
+    for repeated in WORDS:
+        text = endless(engine, prompt, repeated=repeated)
+        request = Request(prompt=text, max_tokens=reply, top_logprobs=5)
+        if len(engine.complete(request).tokens) == reply:
+            return request
+    raise AssertionError(f"all replies end before they have {reply} tokens")
 
 
 def whole(done: Completion, wanted: int) -> Completion:

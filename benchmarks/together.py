@@ -17,7 +17,7 @@ from benchmarks import table
 from benchmarks.judges import environment, judge
 from benchmarks.models import ladder
 from benchmarks.options import Options, parse
-from benchmarks.ours import endless, host, whole
+from benchmarks.ours import endless, host, lasting, whole
 from pytest_llmcheck.engines.types import Request, ScoreRequest
 
 if TYPE_CHECKING:
@@ -47,18 +47,18 @@ def main(options: Options | None = None) -> None:
         for width in WIDTHS:
             ours, theirs = [], []
             with host(model, options, width=width) as engine:
-                full_house(engine, width, tokens)
+                request = lasting(engine, PROMPT, tokens)
+                full_house(engine, width, request)
                 for _ in range(options.rounds):
-                    ours.append(full_house(engine, width, tokens))
+                    ours.append(full_house(engine, width, request))
                     theirs.append(bench(tool, model.path, options, width, tokens))
             what = f"{model.spec.quant}, width {width}"
             table.line(what, ours, theirs, unit="tokens/s", goal=0.9)
 
 
-def full_house(engine: LlamaEngine, width: int, tokens: int) -> float:
+def full_house(engine: LlamaEngine, width: int, request: Request) -> float:
     """tokens/s of all requests together while all are active."""
-    prompt = endless(engine, PROMPT)
-    request = Request(prompt=prompt, max_tokens=tokens, top_logprobs=5)
+    prompt, tokens = request.prompt, request.max_tokens
     # Twice: what comes again is kept, with the logits after it.
     for _ in range(2):
         engine.complete(Request(prompt=prompt, max_tokens=1, top_logprobs=5))

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from benchmarks import table
 from benchmarks.models import ladder
 from benchmarks.options import Options, parse
-from benchmarks.ours import endless, host, whole
+from benchmarks.ours import host, lasting, whole
 from pytest_llmcheck.engines.llama.start import SPIN_COUNT
-from pytest_llmcheck.engines.types import Request
 
 if TYPE_CHECKING:
     from pytest_llmcheck.engines.llama.client import LlamaEngine
+    from pytest_llmcheck.engines.types import Request
 
 TOKENS = 128
 
@@ -33,24 +33,23 @@ def main(options: Options | None = None) -> None:
     tokens = 16 if options.quick else TOKENS
     for model in ladder(*options.quants):
         with host(model, options) as engine:
-            speed(engine, tokens)
+            request = lasting(engine, 32, tokens)
             idle, busy = [], []
             for _ in range(options.rounds):
-                idle.append(speed(engine, tokens))
+                idle.append(speed(engine, request))
                 other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
                 try:
                     time.sleep(0.5)
-                    busy.append(speed(engine, tokens))
+                    busy.append(speed(engine, request))
                 finally:
                     other.kill()
                     other.wait()
             table.line(model.spec.quant or model.spec.name, busy, idle, unit="tokens/s")
 
 
-def speed(engine: LlamaEngine, tokens: int) -> float:
+def speed(engine: LlamaEngine, request: Request) -> float:
     """tokens/s of one request."""
-    request = Request(prompt=endless(engine, 32), max_tokens=tokens)
-    return whole(engine.complete(request), tokens).timings.tokens_per_second or 0.0
+    return whole(engine.complete(request), request.max_tokens).timings.tokens_per_second or 0.0
 
 
 if __name__ == "__main__":
