@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_llmcheck.engines.llama.service import Service
 from pytest_llmcheck.engines.llama.settings import Adapter, Rope
+from pytest_llmcheck.engines.llama.weights import Model
 from pytest_llmcheck.engines.types import Request
 from pytest_llmcheck.errors import ModelError
+from pytest_llmcheck.models import check_fit
 from tests.support.adapters import tiny_lora
-from tests.support.engines import engine
+from tests.support.engines import engine, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,24 +131,21 @@ def test_an_idle_context_makes_room_for_another(
     tiny: Path, short_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within a host: contexts come and go, the weights stay."""
-    from pytest_llmcheck.engines.llama import room, service
-    from tests.support.engines import settings
 
     class Nobody:
         def working(self) -> None:
             pass
 
-    made = service.Service(Nobody())
+    made = Service(Nobody())
     first, second = settings(tiny), settings(tiny, n_ctx=512)
-    made._model = service.Model(first, made._log, lambda _: True)
+    made._model = Model(first, made._log, lambda _: True)
     made._scheduler(first)
-    real = room.check_fit
 
     def one_only(header: Any, spec: Any, available: int, **kwargs: Any) -> Any:
         assert made._model is not None
-        return real(header, spec, 0 if made._model.contexts else available, **kwargs)
+        return check_fit(header, spec, 0 if made._model.contexts else available, **kwargs)
 
-    monkeypatch.setattr(room, "check_fit", one_only)
+    monkeypatch.setattr("pytest_llmcheck.engines.llama.room.check_fit", one_only)
     made._scheduler(second)
     assert list(made._schedulers) == [second.context]
     assert made._model is not None
