@@ -59,7 +59,8 @@ def test_killed_once_under_two_workers(scene: Scene, tiny: Path, kind: str) -> N
     result.assert_outcomes(passed=6)
     assert result.ret == pytest.ExitCode.OK
     assert scene.notes("killed") == [kind]
-    assert len(scene.notes("host")) == 2
+    # Whoever is done first may have let go of the second host before the other worker has come.
+    assert len(scene.notes("host")) in (2, 3)
 
 
 @pytest.mark.parametrize("kind", SIGNALS)
