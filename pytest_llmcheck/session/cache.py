@@ -350,7 +350,7 @@ class ReplyCache:
                 try:
                     self._db = _reader(path)
                 except sqlite3.OperationalError:
-                    raise error from None  # a file that a full disk did not let us begin cannot be read either
+                    raise error from None  # a full disk did not let us begin the file
                 self._writes = False
                 self._say(f"the reply cache is only read: {path} cannot be written: {_why(error)}")
         with contextlib.suppress(OSError):
