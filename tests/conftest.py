@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["pytester"]
 
 # As the model host has it, for tests that load llama.cpp into this process.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 BUILD = Path(__file__).parent.parent / "build"
 

@@ -53,10 +53,13 @@ class RowRule:
     Attributes:
         width: KV streams of the context.
         always_two: the file holds F32, F16 or BF16 matrices, for which one row takes another kernel than two.
+        splits: llama.cpp splits the attention of a single long row by threads. With flash attention it does
+            so for F16 caches only (`ggml_compute_forward_flash_attn_ext_f16` in ggml-cpu/ops.cpp).
     """
 
     width: int
     always_two: bool
+    splits: bool = True
 
     @property
     def repack(self) -> bool:
@@ -67,13 +70,13 @@ class RowRule:
         """Rows for a step in which the longest sequence holds `longest` tokens."""
         if self.repack:
             return self.width
-        two = self.always_two or longest >= LONG
+        two = self.always_two or (self.splits and longest >= LONG)
         return min(2 if two else 1, self.width)
 
     def __str__(self) -> str:
         if self.repack:
             return f"always {self.width}"
-        if self.width == 1:
+        if self.width == 1 or not (self.always_two or self.splits):
             return "1"
         return "2" if self.always_two else f"1, 2 from {LONG}"
 

@@ -22,23 +22,29 @@ COLUMNS = 192
 """How many groups a row is divided into to find its largest logits; see `largest`."""
 
 
-def log_normaliser(row: Row) -> float:
+def log_normaliser(row: Row, peak: float | None = None, scratch: Row | None = None) -> float:
     """log(sum(exp(row))): what a logit must be reduced by to become a log-probability, in nats.
 
     In single precision, as the logits are; numpy sums pairwise, so that the error stays at about 1e-7.
+
+    Args:
+        row: logits.
+        peak: the largest of them, where it is known.
+        scratch: of the same shape, to be overwritten: fresh memory costs as much as the sum.
     """
-    peak = row.max()
-    shifted = row - peak
+    if peak is None:
+        peak = float(row.max())
+    shifted = np.subtract(row, np.float32(peak), out=scratch)
     np.exp(shifted, out=shifted)
-    return float(peak) + math.log(float(shifted.sum()))
+    return peak + math.log(float(shifted.sum()))
 
 
 def largest(row: Row, count: int) -> NDArray[np.intp]:
     """Ids of the `count` largest logits, best first, the lower id first among equals.
 
-    A partition of 50,000 floats for every token would cost more than 2 % of the decode; looking only into
-    the groups with the largest maxima gives the same answer for a twentieth of that. Group i holds every
-    192nd logit from i on, so that the maxima are those of columns, which numpy finds fastest.
+    A partition of 50,000 floats for every token would cost more than 2 % of the decode. The count-th largest
+    maximum of groups is a bound that all winners reach and few others do; group i holds every 192nd logit
+    from i on, so that the maxima are those of columns, which numpy finds fastest.
     """
     count = min(count, row.size)
     if count <= 0:
@@ -50,47 +56,48 @@ def largest(row: Row, count: int) -> NDArray[np.intp]:
         candidates = np.arange(row.size)
     else:
         maxima = row[:whole].reshape(-1, COLUMNS).max(axis=0)
-        # Every group that holds one of the winners has a maximum of at least the count-th largest maximum.
-        bound = np.partition(maxima, -count)[-count]
-        groups = np.flatnonzero(maxima >= bound)
-        inside = (np.arange(0, whole, COLUMNS)[:, None] + groups).ravel()
-        candidates = np.concatenate([inside, np.arange(whole, row.size)])
-        values = row[candidates]
-        # Of these thousands only a few reach the bound: sorting those is cheap.
-        candidates = candidates[values >= bound]
+        candidates = np.flatnonzero(row >= np.partition(maxima, -count)[-count])
     order = np.lexsort((candidates, -row[candidates]))[:count]
     return candidates[order]
 
 
-class Description:
-    """A row of logits as log-probabilities: the most likely tokens, and any token that is asked for.
+class Describer:
+    """Makes log-probabilities of rows of logits, with memory of its own for the work.
 
     Args:
-        row: logits of one position.
         vocabulary: for the texts of tokens.
-        count: how many of the most likely tokens.
-
-    Raises:
-        EngineError: the logits are not finite.
     """
 
-    def __init__(self, row: Row, vocabulary: Vocabulary, count: int) -> None:
-        self._row = row
-        self._shown = shown = vocabulary.shown
-        self._normaliser = normaliser = log_normaliser(row)
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._shown = vocabulary.shown
+        self._scratch = np.empty(vocabulary.size, dtype=np.float32)
+
+    def describe(self, row: Row, chosen: int, count: int, best: int) -> Token:
+        """A token at a position, with the most likely ones there.
+
+        Args:
+            row: logits of the position.
+            chosen: the token.
+            count: how many of the most likely ones.
+            best: the most likely one.
+
+        Raises:
+            EngineError: the logits are not finite.
+        """
+        peak = float(row[best])
+        # A NaN is the largest to numpy, so that it shows here too.
+        normaliser = log_normaliser(row, peak, self._scratch) if math.isfinite(peak) else peak
         if not math.isfinite(normaliser):
             raise EngineError(
                 "the model's logits are not finite: the weights are damaged or overflow on this device"
             )
+        shown = self._shown
         ids = largest(row, count)
-        self.top = tuple(
+        top = tuple(
             Alternative(i, shown(i), logit - normaliser)
             for i, logit in zip(ids.tolist(), row[ids].tolist(), strict=True)
         )
-
-    def of(self, token: int) -> Token:
-        """A token at this position."""
-        return Token(token, self._shown(token), float(self._row[token]) - self._normaliser, self.top)
+        return Token(chosen, shown(chosen), float(row[chosen]) - normaliser, top)
 
 
 def distribution(row: Row, sampling: Sampling) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
@@ -130,10 +137,10 @@ class Sampler:
         """Whether it always picks the largest logit."""
         return self._sampling.greedy
 
-    def choose(self, row: Row) -> int:
-        """The id of the next token."""
+    def choose(self, row: Row, best: int | None = None) -> int:
+        """The id of the next token; `best` is the largest logit's, where it is known."""
         if self._sampling.greedy:
-            return int(row.argmax())
+            return int(row.argmax()) if best is None else best
         ids, probabilities = distribution(row, self._sampling)
         point = self._random.random()
         chosen = int(np.searchsorted(np.cumsum(probabilities), point, side="right"))

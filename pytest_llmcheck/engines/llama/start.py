@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 START_SECONDS = 60.0
 """How long a host may take until it listens (not: until the model is loaded)."""
 
-SPIN_COUNT = "1000"
+SPIN_COUNT = "5000"
 """How long OpenMP's threads spin at a barrier before they sleep; the user's own GOMP_SPINCOUNT wins.
 
 By default they spin for about a millisecond: on a machine that is busy with other work two threads

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_llmcheck.engines.llama.canonical import chunks
 from pytest_llmcheck.engines.llama.prefixes import edges_of
 from pytest_llmcheck.engines.llama.rows import RowsReader, RowsWriter
-from pytest_llmcheck.engines.llama.sampling import Description, Sampler
+from pytest_llmcheck.engines.llama.sampling import Sampler
 from pytest_llmcheck.engines.llama.vocabulary import Detokeniser
 from pytest_llmcheck.engines.types import Completion, Request, ScoreRequest, Scoring, Timings, Token
 from pytest_llmcheck.errors import EngineError, PromptError
@@ -153,6 +153,7 @@ class Generation(Task):
         )
         self._request = request
         self._vocabulary = vocabulary
+        self._describer = vocabulary.describer
         self._sampler = Sampler(request.sampling)
         self._text = Detokeniser(vocabulary)
         self._ignored: tuple[str, ...] = ()
@@ -201,13 +202,13 @@ class Generation(Task):
         Raises:
             EngineError: the logits are not finite, or the grammar allows nothing.
         """
-        described = Description(row, self._vocabulary, self.top_logprobs)
+        best = int(row.argmax())
         if self._grammar is None:
-            chosen = self._sampler.choose(row)
+            chosen = self._sampler.choose(row, best)
         else:
             chosen = self._grammar.choose(row, self._sampler)
             self._grammar.accept(chosen)
-        token = described.of(chosen)
+        token = self._describer.describe(row, chosen, self.top_logprobs, best)
         if math.isnan(self._first_at):
             self._first_at = perf_counter()
         if chosen in self._vocabulary.end_of_generation:
@@ -284,6 +285,7 @@ class Score(Task):
             request, tokens, n_ctx=n_ctx, received=received, abandoned=abandoned, finished=finished
         )
         self._vocabulary = vocabulary
+        self._describer = vocabulary.describer
         self._prompt = prompt
         self._continuation = continuation
         self._scored: list[Token] = []
@@ -306,7 +308,8 @@ class Score(Task):
         """Logits that predict the next tokens of the continuation."""
         first = len(self._scored)
         for row, given in zip(rows, self._continuation[first:], strict=False):
-            self._scored.append(Description(row, self._vocabulary, self.top_logprobs).of(given))
+            best = int(row.argmax())
+            self._scored.append(self._describer.describe(row, given, self.top_logprobs, best))
         if self._writer is not None:
             self._writer.write(rows)
         if self._reader is not None:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from pytest_llmcheck.engines.llama.bindings import llama
+from pytest_llmcheck.engines.llama.sampling import Describer
 from pytest_llmcheck.errors import EngineError
 
 
@@ -26,6 +27,11 @@ class Vocabulary:
     def pointer(self) -> Any:
         """llama.cpp's vocabulary; it lives as long as the model."""
         return self._vocab
+
+    @cached_property
+    def describer(self) -> Describer:
+        """Makes tokens with their log-probabilities of rows of logits."""
+        return Describer(self)
 
     @cached_property
     def end_of_generation(self) -> frozenset[int]:

@@ -134,7 +134,9 @@ class Model:
         elif self.experts:
             # From 8 rows for one expert on ggml takes another kernel, and neighbours share experts.
             width = min(width, 7)
-        return RowRule(width, self._always_two)
+        # llama.cpp casts F32 caches to F16 before flash attention (build_attn_mha in llama-graph.cpp).
+        splits = not settings.flash_attention or {*settings.kv} <= {"f16", "f32"}
+        return RowRule(width, self._always_two, splits)
 
     @property
     def reusable(self) -> float:
