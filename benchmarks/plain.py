@@ -14,7 +14,7 @@ def main(options: Options | None = None) -> None:
     how = "As with log-probabilities, but without them on both sides."
     table.begin("64 chats without log-probabilities, against the plain loop", how, options)
     mine = {"width 4": (ours(0), 1.4), "width 8": (ours(0, width=8), 1.6)}
-    contest(options, mine, ("the loop", loop(0)))
+    contest(options, mine, ("the loop", loop(0)), share=0.5)
 
 
 if __name__ == "__main__":

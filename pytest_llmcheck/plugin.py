@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llmcheck.wiring import NEEDS_MODEL, PARAMETER, State
+from pytest_llmcheck.items import NEEDS_MODEL, PARAMETER
+from pytest_llmcheck.wiring import State
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -87,8 +88,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Stop at a configuration that is wrong, if a test that was not deselected needs a model."""
-    if any(NEEDS_MODEL in getattr(item, "fixturenames", ()) for item in session.items):
-        session.config.stash[STATE].raise_if_wrong()
+    state = session.config.stash[STATE]
+    state.items = [item for item in session.items if NEEDS_MODEL in getattr(item, "fixturenames", ())]
+    if state.items:
+        state.raise_if_wrong()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_llmcheck.items import NEEDS_MODEL, PARAMETER, model_in_id, name_in_module
 from pytest_llmcheck.session.naming import without_model
 from pytest_llmcheck.session.recorder import Recorder, to_builtins
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_llmcheck.errors import LlmcheckError
     from pytest_llmcheck.models import ModelSpec, Progress
     from pytest_llmcheck.reports.run import RunReport
+    from pytest_llmcheck.session.plan import Plan
     from pytest_llmcheck.session.run import Run
     from pytest_llmcheck.session.settings import MarkSettings
     from pytest_llmcheck.snapshots import LlmSnapshot
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
 
 MARK = "llm"
 XDIST_WORKER = "workerinput"
-PARAMETER = "_llm_model"
-NEEDS_MODEL = "_llmcheck_run"
 UNDECIDED = pytest.StashKey[list["Verdict"]]()
 SNAPSHOT = pytest.StashKey["LlmSnapshot"]()
 
@@ -45,6 +45,7 @@ class State:
         self._report: RunReport | None = None
         self._left_open: dict[tuple[str, str], tuple[Verdict, ...]] = {}
         self._shared: str | None = None
+        self.items: list[pytest.Item] = []
         self.recorder = Recorder()
 
     # -- which models ---------------------------------------------------------------------------
@@ -100,8 +101,23 @@ class State:
                 recorder=self.recorder,
                 settings=self._settings,
                 cache=self._pytest.getoption("--llm-cache"),
+                # Workers of pytest-xdist ask at the same time anyway, and none knows what another will ask.
+                plan=self._plan if worker is None else None,
             )
         return self._run
+
+    def _plan(self, timeout: float) -> Plan:
+        from pytest_llmcheck.session.plan import Plan
+
+        return Plan(self._pytest.rootpath, self._upcoming, timeout)
+
+    def _upcoming(self, model: str) -> list[str]:
+        """Ids without the model of the tests that run on it, in their order."""
+        return [
+            without_model(item.nodeid, model_in_id(item))
+            for item in self.items
+            if model_in_id(item) in (None, model)
+        ]
 
     def names_for(self, item: pytest.Item) -> list[str] | None:
         """Names of the models to multiply a test by; None where it is to run once, without brackets."""
@@ -226,7 +242,7 @@ class State:
 
     def model_of(self, item: pytest.Item) -> str | None:
         """The model that a test runs on; None if it is not run for each model."""
-        if chosen := _model_in_id(item):
+        if chosen := model_in_id(item):
             return chosen
         if self.off or PARAMETER not in getattr(item, "fixturenames", ()) or len(self.active) > 1:
             return None
@@ -267,7 +283,7 @@ class State:
             model = self.model_of(item)
         made = LlmSnapshot(
             item=item,
-            test_name=_name_in_module(item),
+            test_name=name_in_module(item),
             mode=Mode.UPDATE if self._updating else Mode.COMPARE,
             reference=reference,
             heard=self.recorder.judged,
@@ -314,7 +330,7 @@ class State:
         if not self.off:
             report.llmcheck = {  # type: ignore[attr-defined]  # extra attributes travel from xdist workers
                 "model": self.model_of(item),
-                "test": without_model(item.nodeid, _model_in_id(item)),
+                "test": without_model(item.nodeid, model_in_id(item)),
                 "entry": to_builtins(entry),
             }
 
@@ -377,15 +393,3 @@ class State:
         terminal = self._pytest.pluginmanager.get_plugin("terminalreporter")
         capture = self._pytest.pluginmanager.get_plugin("capturemanager")
         return None if terminal is None else TerminalProgress(terminal, capture)
-
-
-def _model_in_id(item: pytest.Item) -> str | None:
-    """The model that a test's id ends with; None where the test is not multiplied."""
-    callspec = getattr(item, "callspec", None)
-    return None if callspec is None else callspec.params.get(PARAMETER)
-
-
-def _name_in_module(item: pytest.Item) -> str:
-    """Classes, function and parameters without the model: equal for all models."""
-    classes = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
-    return ".".join([*classes, without_model(item.name, _model_in_id(item))])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_llmcheck.engines.llama.client import LlamaEngine
+    from pytest_llmcheck.engines.llama.client import LlamaEngine, Ticket
     from pytest_llmcheck.engines.llama.settings import Info, Settings
     from pytest_llmcheck.engines.types import Completion, Request, ScoreRequest, Scoring
     from pytest_llmcheck.session.cache import ReplyCache
+    from pytest_llmcheck.session.plan import Plan
     from pytest_llmcheck.session.pool import Pool
 
 
@@ -20,11 +22,14 @@ class Answers:
     Args:
         pool: of the engines.
         cache: of earlier answers.
+        plan: of what will be asked; None plans nothing.
     """
 
-    def __init__(self, pool: Pool, cache: ReplyCache) -> None:
+    def __init__(self, pool: Pool, cache: ReplyCache, plan: Plan | None = None) -> None:
         self.pool = pool
         self.cache = cache
+        self._plan = plan
+        self._planning = threading.Lock()
         self._infos: dict[Settings, Info] = {}
 
     def info(self, settings: Settings) -> Info:
@@ -56,7 +61,7 @@ class Answers:
         made: list[Completion] = []
         if missing:
             engine, info = self._loaded(settings)
-            tickets = [engine.submit(request) for request in missing]
+            tickets = self._tickets(engine, info, missing)
             try:
                 for request, ticket in zip(missing, tickets, strict=True):
                     made.append(ticket.result())
@@ -67,6 +72,20 @@ class Answers:
                 raise
         fresh = iter(made)
         return [(next(fresh), False) if found is None else (found, True) for found in known]
+
+    def _tickets(
+        self, engine: LlamaEngine, info: Info, requests: Sequence[Request]
+    ) -> list[Ticket[Completion]]:
+        """Requests on their way, those included that were sent ahead; the next ones follow them."""
+        if self._plan is None:
+            return [engine.submit(request) for request in requests]
+        settings, cache = engine.settings, self.cache
+
+        def known(request: Request) -> bool:
+            return cache.knows(cache.key(settings, info, request))
+
+        with self._planning:
+            return [self._plan.ticket(settings, request, engine, known) for request in requests]
 
     def score(self, settings: Settings, request: ScoreRequest) -> tuple[Scoring, bool]:
         """The scoring of a continuation, and whether it came from the cache."""
@@ -89,5 +108,8 @@ class Answers:
 
     def close(self) -> None:
         """Let go of engines and cache."""
+        if self._plan is not None:
+            with self._planning:
+                self._plan.close()
         self.pool.close()
         self.cache.close()

@@ -214,6 +214,10 @@ class ReplyCache:
             raise self._missing(f"the {key}")
         return found
 
+    def knows(self, key: Key[Answer]) -> bool:
+        """Whether `get` would find a reply; counts nothing and raises nothing."""
+        return self._reads and key.kept and self._load(key.digest, key.answer) is not None
+
     def put(self, key: Key[Answer], answer: Answer) -> None:
         """Keep a reply; it is in the file, whole, when this returns."""
         if self._writes and key.kept and self._store(key.digest, answer):

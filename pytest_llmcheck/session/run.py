@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_llmcheck.config import Config
     from pytest_llmcheck.models import ModelSpec, Progress
     from pytest_llmcheck.session.cache import Mode
+    from pytest_llmcheck.session.plan import Plan
     from pytest_llmcheck.session.recorder import Recorder
     from pytest_llmcheck.verdict import Check
 
@@ -34,6 +35,7 @@ class Run:
         recorder: hears all replies and verdicts.
         settings: gives what the marks say at the moment of a call.
         cache: ``on``, ``off``, ``refresh`` or ``only``, see `ReplyCache`.
+        plan: makes the plan of the run, given the time limit of a request; None plans nothing.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Run:
         folder: Path | None = None,
         progress: Progress | None = None,
         cache: Mode = "on",
+        plan: Callable[[float], Plan] | None = None,
     ) -> None:
         self.config = config
         self.active = active
@@ -54,7 +57,11 @@ class Run:
         self.recorder = recorder
         self._settings = settings
         self.pool = Pool(folder, progress, room_seconds=config.timeout)
-        self.answers = Answers(self.pool, ReplyCache(mode=cache, limit_bytes=config.cache_size * 1_000_000))
+        self.answers = Answers(
+            self.pool,
+            ReplyCache(mode=cache, limit_bytes=config.cache_size * 1_000_000),
+            None if plan is None else plan(config.timeout),
+        )
         self._llms: dict[str, LLM] = {}
         self._told = False
 

@@ -89,9 +89,7 @@ def _adapters(expected: Facts, received: Facts) -> str:
         digest, at, scale = adapter.partition("@")
         return f"{digest[:6]}{at}{scale}"
 
-    former, now = (
-        ", ".join(map(short, f.get("adapters", "none").split(", "))) for f in (expected, received)
-    )
+    former, now = (", ".join(map(short, f.get("adapters", "none").split(", "))) for f in (expected, received))
     return f"the LoRA adapters changed ({former} -> {now})"
 
 

@@ -1,8 +1,8 @@
 """How many threads to use: all of them, or fewer while other work keeps some of them from running.
 
-A call of llama.cpp has hundreds of barriers. If one of two threads has lost its core to another process, the other
-waits at each of them, and two threads are far slower than one. The bits do not depend on the number of threads (see
-`canonical`), so it may follow the load of the machine.
+A call of llama.cpp has hundreds of barriers. If one of two threads has lost its core to another process,
+the other waits at each of them, and two threads are far slower than one. The bits do not depend on the
+number of threads (see `canonical`), so it may follow the load of the machine.
 """
 
 from __future__ import annotations

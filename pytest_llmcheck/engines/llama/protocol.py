@@ -170,7 +170,8 @@ class Failed(Message, frozen=True):
     """A request could not be answered.
 
     Attributes:
-        kind: ``config``, ``prompt``, ``engine``, ``model``, ``cancelled``, ``unloaded``, ``room`` (memory is short),
+        kind: ``config``, ``prompt``, ``engine``, ``model``, ``cancelled``, ``unloaded``, ``room`` (memory
+            is short),
             ``together`` (it failed in company: ask again, alone) or ``leaving`` (this host makes room: ask
             anew).
     """
