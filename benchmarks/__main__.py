@@ -16,6 +16,7 @@ NAMES = (
     "score",
     "waiting",
     "memory",
+    "ahead",
     "server",
     "plain",
     "batch",

@@ -28,9 +28,10 @@ from tests.support.engines import engine, words
 from tests.support.gguf_files import tiny_llama
 
 if TYPE_CHECKING:
-    from pytest_llmcheck.engines.llama.client import LlamaEngine
     from collections.abc import Iterator
     from pathlib import Path
+
+    from pytest_llmcheck.engines.llama.client import LlamaEngine
 
 LONG = Request(prompt="hello", max_tokens=8000, sampling=Sampling(temperature=2.0, top_k=0, seed=3))
 

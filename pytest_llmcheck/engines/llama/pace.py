@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
 SLOW = 1.7
-"""A call that takes this much longer than its like at its best makes us look whether fewer threads do better."""
+"""A call this much longer than its like at its best makes us look whether fewer threads do better."""
 
 CALLS = 4
 """How many calls make an estimate."""
