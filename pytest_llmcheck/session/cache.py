@@ -11,9 +11,7 @@ import contextlib
 import hashlib
 import os
 import threading
-import time
 import zlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 import msgspec
@@ -23,10 +21,11 @@ from pytest_llmcheck.engines.llama.settings import Info, Settings
 from pytest_llmcheck.engines.reply import shorten
 from pytest_llmcheck.engines.types import Completion, Request, Sampling, ScoreRequest, Scoring
 from pytest_llmcheck.errors import EngineError
+from pytest_llmcheck.session import cache_file as file
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from pytest_llmcheck.engines.types import Numerics
 
@@ -36,29 +35,11 @@ Stored = TypeVar("Stored")
 
 #: Of keys and values; another one finds nothing of the old.
 FORMAT = 1
-#: Of the tables, kept as SQLite's user_version; a file with another one is begun anew.
-LAYOUT = 1
 DEFAULT_LIMIT = 1 << 30
 #: A put trims when the values take this share more than the limit.
 SLACK = 1.1
-#: Seconds that another process may hold the file.
-BUSY_SECONDS = 5.0
 #: A use is not written down again within these seconds: a repeated run of an unchanged suite writes nothing.
 USE_RESOLUTION = 600
-#: What one transaction removes at most, so that others need not wait for long.
-TRIM_STEP = 16 << 20
-
-#: SQLite's result codes, known before sqlite3 is imported.
-_BUSY, _LOCKED, _CORRUPT, _NOT_A_DATABASE = 5, 6, 11, 26
-_NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "lustre", "ceph", "gluster", "beegfs", "gpfs", "fuse.")
-
-_TABLES = """
-CREATE TABLE replies (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, value BLOB NOT NULL);
--- Apart from the values, so that neither the order of use nor their size costs reading or rewriting them.
-CREATE TABLE uses (id INTEGER PRIMARY KEY, used INTEGER NOT NULL, size INTEGER NOT NULL);
-CREATE TABLE total (bytes INTEGER NOT NULL);
-INSERT INTO total VALUES (0);
-"""
 
 
 class Key(Generic[Answer]):
@@ -287,8 +268,8 @@ class ReplyCache:
                 db = self._db or self._open()
                 if not self._writes:
                     return False
-                with _transaction(db):
-                    total = _put(db, digest, value)
+                with file.transaction(db):
+                    total = file.put(db, digest, value)
                 if total > self._limit * SLACK:
                     self._trim(db)
             except Exception as error:
@@ -298,28 +279,28 @@ class ReplyCache:
 
     def _note_uses(self, db: sqlite3.Connection, *, exact: bool) -> None:
         """Write down the last use of what was read."""
-        now = _now()
+        now = file.now()
         before = now if exact else now - USE_RESOLUTION * 1000
         touched, self._touched = self._touched, set()
         if not touched:
             return
         rows = [(now, row, before) for row in touched]
-        with _transaction(db):
+        with file.transaction(db):
             db.executemany("UPDATE uses SET used = ? WHERE id = ? AND used < ?", rows)
 
     def _trim(self, db: sqlite3.Connection) -> None:
         """Remove what was used longest ago until the rest is within the limit, and give the space back."""
-        if _total(db) <= self._limit:
+        if file.total(db) <= self._limit:
             return
         self._note_uses(db, exact=True)
         while True:
-            with _transaction(db):
-                excess = _total(db) - self._limit
+            with file.transaction(db):
+                excess = file.total(db) - self._limit
                 if excess <= 0:
                     return
                 freed, gone = 0, []
                 for row, size in db.execute("SELECT id, size FROM uses ORDER BY used, id"):
-                    if freed >= min(excess, TRIM_STEP):
+                    if freed >= min(excess, file.TRIM_STEP):
                         break
                     freed += size
                     gone.append((row,))
@@ -339,26 +320,26 @@ class ReplyCache:
 
         path = self._where()
         with contextlib.suppress(OSError):
-            self._file = _inode(path)
+            self._file = file.inode(path)
         if self.mode == "only":
             if not path.exists():
                 raise FileNotFoundError("there is no such file")
-            self._db = _reader(path)
+            self._db = file.reader(path)
         else:
             try:
-                self._db = _writer(path)
+                self._db = file.writer(path)
             except (sqlite3.OperationalError, OSError) as error:
                 # A cache that somebody has filled for us on a read-only mount is still worth reading.
-                if not self._reads or _damaged(error) or _busy(error) or not path.exists():
+                if not self._reads or file.damaged(error) or file.busy(error) or not path.exists():
                     raise
                 try:
-                    self._db = _reader(path)
+                    self._db = file.reader(path)
                 except sqlite3.OperationalError:
                     raise error from None  # a full disk did not let us begin the file
                 self._writes = False
-                self._say(f"the reply cache is only read: {path} cannot be written: {_why(error)}")
+                self._say(f"the reply cache is only read: {path} cannot be written: {file.why(error)}")
         with contextlib.suppress(OSError):
-            self._file = _inode(path)
+            self._file = file.inode(path)
         return self._db
 
     def _where(self) -> Path:
@@ -380,19 +361,19 @@ class ReplyCache:
     def _failed(self, error: Exception, done: Literal["read", "written"]) -> None:
         """Trouble with the file ends the use of the cache, never a test; a damaged file is begun anew."""
         known = isinstance(error, OSError | ImportError) or type(error).__module__ == "sqlite3"
-        if not known and not _damaged(error):
+        if not known and not file.damaged(error):
             raise error
-        if _damaged(error) and self.mode != "only":
+        if file.damaged(error) and self.mode != "only":
             self._begin_anew()
         elif done == "written" and self._reads and self._db is not None:
             self._writes = False
-            self._say(f"nothing more is written to the reply cache {self._where()}: {_why(error)}")
+            self._say(f"nothing more is written to the reply cache {self._where()}: {file.why(error)}")
         else:
             self._reads = self._writes = False
             self._drop()
             self._say(
                 f"the reply cache {self._where()} is off for the rest of the run: it cannot be {done}: "
-                f"{_why(error)}"
+                f"{file.why(error)}"
             )
 
     def _begin_anew(self) -> None:
@@ -402,14 +383,14 @@ class ReplyCache:
         self._touched.clear()
         try:
             # Another process may have done so since we opened it.
-            if opened is None or opened == _inode(path):
-                _remove(path)
+            if opened is None or opened == file.inode(path):
+                file.remove(path)
                 self._say(f"the reply cache {path} was damaged and has been begun anew")
         except FileNotFoundError:
             pass
         except OSError as error:
             self._reads = self._writes = False
-            self._say(f"the reply cache {path} is damaged and cannot be removed: {_why(error)}")
+            self._say(f"the reply cache {path} is damaged and cannot be removed: {file.why(error)}")
 
     def _drop(self) -> None:
         import sqlite3
@@ -433,176 +414,3 @@ def _without_paths(settings: Settings) -> Settings:
         host=replace(settings.host, path=""),
         context=replace(settings.context, adapters=adapters),
     )
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _writer(path: Path) -> sqlite3.Connection:
-    """A connection to the database, which is made if it is not there."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Prompts and replies are nobody else's business.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    db = _connect(path, "mode=rw")
-    try:
-        # Safe against a kill; after a power cut with WAL, the last replies may be missing.
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute(f"PRAGMA journal_size_limit = {TRIM_STEP}")
-        found = db.execute("PRAGMA user_version").fetchone()[0]
-        if found != LAYOUT:
-            if found:
-                db.close()
-                _remove(path)
-                return _writer(path)
-            _make(db, path)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _make(db: sqlite3.Connection, path: Path) -> None:
-    db.execute("PRAGMA page_size = 16384")
-    db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    if not _on_network(path):
-        _use_wal(db)
-    with _transaction(db):
-        if db.execute("PRAGMA user_version").fetchone()[0] != LAYOUT:
-            for statement in _TABLES.split(";\n"):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version = {LAYOUT}")
-
-
-def _use_wal(db: sqlite3.Connection) -> None:
-    """Readers and a writer at once; where it is not to be had, the rollback journal is slower and as safe."""
-    import sqlite3
-
-    give_up = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL").fetchone()
-            return
-        except sqlite3.OperationalError as error:
-            # SQLite does not wait here when several processes make the file at once.
-            if not _busy(error) or time.monotonic() > give_up:
-                return
-            time.sleep(0.01)
-
-
-def _reader(path: Path) -> sqlite3.Connection:
-    """A connection that does not write, also where the folder cannot be written."""
-    import sqlite3
-
-    # WAL makes files beside the database; where it cannot, nobody else is writing either.
-    immutable = not os.access(path.parent, os.W_OK)
-    db = _connect(path, "mode=ro&immutable=1" if immutable else "mode=rw")
-    try:
-        db.execute("PRAGMA query_only = ON")
-        found = db.execute("PRAGMA user_version").fetchone()[0]
-    except BaseException:
-        db.close()
-        raise
-    if found != LAYOUT:
-        db.close()
-        raise sqlite3.OperationalError("another version of pytest-llmcheck has made it")
-    return db
-
-
-def _connect(path: Path, options: str) -> sqlite3.Connection:
-    import sqlite3
-
-    # quote() of pathlib keeps ? and # out of the options.
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?{options}",
-        uri=True,
-        timeout=BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-
-
-@contextlib.contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    import sqlite3
-
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        # A full disk may have rolled back already.
-        if db.in_transaction:
-            with contextlib.suppress(sqlite3.Error):
-                db.execute("ROLLBACK")
-        raise
-
-
-def _put(db: sqlite3.Connection, digest: bytes, value: bytes) -> int:
-    """Insert or replace a value; returns the bytes of all values."""
-    row = db.execute("SELECT id FROM replies WHERE key = ?", (digest,)).fetchone()
-    before = 0
-    if row is None:
-        new = db.execute("INSERT INTO replies (key, value) VALUES (?, ?)", (digest, value)).lastrowid
-    else:
-        new = row[0]
-        db.execute("UPDATE replies SET value = ? WHERE id = ?", (value, new))
-        size = db.execute("SELECT size FROM uses WHERE id = ?", (new,)).fetchone()
-        before = size[0] if size else 0
-    db.execute("INSERT OR REPLACE INTO uses VALUES (?, ?, ?)", (new, _now(), len(value)))
-    db.execute("UPDATE total SET bytes = bytes + ?", (len(value) - before,))
-    return _total(db)
-
-
-def _total(db: sqlite3.Connection) -> int:
-    found: int = db.execute("SELECT bytes FROM total").fetchone()[0]
-    return found
-
-
-def _damaged(error: Exception) -> bool:
-    if isinstance(error, UnicodeDecodeError | TypeError | OverflowError):
-        return (
-            True  # SQLite hands out what damaged pages hold: text for blobs, no row where there is always one
-        )
-    code = getattr(error, "sqlite_errorcode", None)
-    # A table that is missing is a header that survived its pages.
-    return code is not None and (code & 0xFF in (_CORRUPT, _NOT_A_DATABASE) or "no such" in str(error))
-
-
-def _busy(error: Exception) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (_BUSY, _LOCKED)
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error)
-
-
-def _inode(path: Path) -> tuple[int, int]:
-    state = path.stat()
-    return state.st_dev, state.st_ino
-
-
-def _remove(path: Path) -> None:
-    # The database last: an old journal beside a new database would be played into it.
-    for ending in ("-wal", "-shm", "-journal", ""):
-        path.with_name(path.name + ending).unlink(missing_ok=True)
-
-
-def _on_network(path: Path) -> bool:
-    """Whether the file system is shared by machines, between which SQLite's WAL has no common memory."""
-    try:
-        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
-        real = os.path.realpath(path)
-    except OSError:
-        return False
-    best, kind = "", ""
-    for line in mounts.splitlines():
-        left, _, right = line.partition(" - ")
-        point = left.split()[4].replace("\\040", " ")
-        inside = real == point or real.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(best):
-            best, kind = point, right.split()[0]
-    return kind.startswith(_NETWORK)

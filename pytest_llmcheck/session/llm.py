@@ -11,16 +11,15 @@ from pytest_llmcheck.engines.constraint import constraint_of
 from pytest_llmcheck.engines.reply import Reply
 from pytest_llmcheck.engines.score import Score
 from pytest_llmcheck.engines.types import Fingerprint, Prompt, Request, Sampling, ScoreRequest
-from pytest_llmcheck.errors import ConfigError, LlmcheckError, PromptError, did_you_mean
-from pytest_llmcheck.prompts import ChatTemplate, normalise, template_of, with_system
+from pytest_llmcheck.errors import ConfigError, LlmcheckError, PromptError
 from pytest_llmcheck.session.arguments import (
-    ARGUMENTS,
     check_count,
     check_max_tokens,
     check_sampling,
     continuation_of,
 )
 from pytest_llmcheck.session.pool import settings_of, vocabulary_of
+from pytest_llmcheck.session.rendering import Prompts
 from pytest_llmcheck.session.samples import Samples
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from pytest_llmcheck.engines.llama.settings import Info, Settings
     from pytest_llmcheck.engines.types import Scoring
     from pytest_llmcheck.models import ModelSpec, ResolvedModel
-    from pytest_llmcheck.prompts import Messages
+    from pytest_llmcheck.prompts import ChatTemplate, Messages
     from pytest_llmcheck.session.run import Run
 
 
@@ -39,7 +38,7 @@ class LLM:
     def __init__(self, run: Run, model: ResolvedModel) -> None:
         self._run = run
         self._model = model
-        self._templates: dict[bool, ChatTemplate] = {}
+        self._prompts = Prompts(model)
         self._known: dict[int | None, Settings] = {}
 
     @property
@@ -53,7 +52,7 @@ class LLM:
         __tracebackhide__ = True
         try:
             info = self._run.answers.info(self._settings)
-            return self._fingerprint(info, self._template(tools=False), Prompt("", ()), Sampling(), 0)
+            return self._fingerprint(info, self._prompts.template(tools=False), Prompt("", ()), Sampling(), 0)
         except LlmcheckError as error:
             raise error.with_traceback(None) from None
 
@@ -358,34 +357,8 @@ class LLM:
         tools: Sequence[dict[str, Any]] | None,
         variables: dict[str, Any],
     ) -> tuple[str, ChatTemplate]:
-        template = self._template(tools=bool(tools))
-        if unused := template.unused(variables):
-            name = unused[0]
-            hint = did_you_mean(name, [*ARGUMENTS, *template.variables])
-            raise ConfigError(
-                f"{name!r} is neither an argument of chat nor a variable of the chat template of model "
-                f"{self.spec.name!r}: {hint}"
-            )
-        if tools and "tools" not in template.variables:
-            raise PromptError(
-                f"the chat template of model {self.spec.name!r} never reads `tools`: the model would not see "
-                "them. Use a model that was trained with tools, or describe them in the system prompt"
-            )
-        if system is None:
-            system = self._run.settings.system
-        conversation = normalise(messages)
-        if system is not None:
-            conversation = with_system(conversation, system)
-        elif self.spec.system is not None and not any(m["role"] == "system" for m in conversation):
-            conversation = with_system(conversation, self.spec.system)
-        return template.render(conversation, tools=tools, **variables), template
-
-    def _template(self, *, tools: bool) -> ChatTemplate:
-        found = self._templates.get(tools)
-        if found is None:
-            found = template_of(self._model.header, self.spec, tools=tools)
-            self._templates[tools] = found
-        return found
+        of_mark = self._run.settings.system
+        return self._prompts.render(messages, of_mark if system is None else system, tools, variables)
 
     @property
     def _settings(self) -> Settings:

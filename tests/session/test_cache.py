@@ -45,6 +45,7 @@ from pytest_llmcheck.engines.types import (
 from pytest_llmcheck.errors import EngineError
 from pytest_llmcheck.models.store import CACHE_DIR_VARIABLE
 from pytest_llmcheck.session import cache as room
+from pytest_llmcheck.session import cache_file as file
 from pytest_llmcheck.session.cache import Mode, ReplyCache
 from tests.support.replies import NUMERICS, TIMINGS, sha
 
@@ -445,7 +446,7 @@ class TestBound:
 
     def test_what_was_used_longest_ago_goes(self, cache: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
         clock = [1_000_000]
-        monkeypatch.setattr(room, "_now", lambda: clock[0])
+        monkeypatch.setattr(file, "now", lambda: clock[0])
         asked = fill(first := cache(limit_bytes=self.LIMIT), count=7, size=50_000)
         first.close()
         clock[0] += 3600_000
@@ -508,6 +509,7 @@ import sys
 from pathlib import Path
 from tests.session.test_cache import INFO, MODEL, ask, reply
 from pytest_llmcheck.session import cache as room
+from pytest_llmcheck.session import cache_file as file
 from pytest_llmcheck.session.cache import ReplyCache
 
 room.code_identity = lambda: "tests"
@@ -627,7 +629,7 @@ class TestCompany:
         finish(program(code, cache.path))
 
     def test_another_holds_the_file(self, cache: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(room, "BUSY_SECONDS", 0.1)
+        monkeypatch.setattr(file, "BUSY_SECONDS", 0.1)
         (asked,) = fill(cache())
         one = cache()
         with closing(sqlite3.connect(cache.path, isolation_level=None)) as holder:
@@ -733,7 +735,7 @@ class TestTrouble:
         )
         if damage == "tables":
             with closing(sqlite3.connect(cache.path)) as db:
-                db.execute(f"PRAGMA user_version = {room.LAYOUT}")
+                db.execute(f"PRAGMA user_version = {file.LAYOUT}")
         one = cache()
         assert look(one, asked) is None
         one.put(one.key(MODEL, INFO, asked), reply("again"))
@@ -767,7 +769,7 @@ class TestTrouble:
                     assert found is None or found == reply(str(number % 10) * 2000)
                     missed += found is None
                 one.put(one.key(MODEL, INFO, ask("new")), reply())
-            room._remove(cache.path)
+            file.remove(cache.path)
         assert missed > 0
 
     def test_a_file_of_another_layout_is_begun_anew(self, cache: Folder) -> None:
@@ -780,7 +782,7 @@ class TestTrouble:
         assert one.trouble is None
 
     def test_where_wal_is_not_to_be_had(self, cache: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(room, "_on_network", lambda path: True)
+        monkeypatch.setattr(file, "_on_network", lambda path: True)
         asked = fill(one := cache(), count=5)
         other = cache()
         assert all(look(other, request) for request in asked)
@@ -792,7 +794,7 @@ class TestTrouble:
             assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
     def test_a_local_file_system_is_known(self) -> None:
-        assert not room._on_network(Path("/proc/self"))
+        assert not file._on_network(Path("/proc/self"))
 
 
 @pytest.fixture
