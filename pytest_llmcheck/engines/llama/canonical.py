@@ -239,6 +239,10 @@ class Context:
                 self._remove(slot, lengths.get(slot, 0))
         return self._logits(rows)
 
+    def state_size(self, slot: int) -> int:
+        """Bytes that `save` would take."""
+        return int(llama.llama_state_seq_get_size(self._ctx, slot))
+
     def save(self, slot: int) -> Blob:
         """The state of a slot, for `restore`."""
         size = llama.llama_state_seq_get_size(self._ctx, slot)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 PATIENCE = 30.0
 """Seconds without any sign of life after which a host counts as hung."""
 
-TRIES = 5
-"""How often a request is sent at most: hosts may die under it through no fault of its own."""
+TRIES = 50
+"""How often a request is sent at most: a host may die of another one that is tried before it."""
 
 A = TypeVar("A", bound=protocol.Message)
 R = TypeVar("R")
@@ -69,9 +69,12 @@ class LlamaEngine:
         self.settings = settings
         self._folder = folder
         self._patience = patience
+        self._interval = min(patience / 4, 2.0)
         self._room_seconds = room_seconds
         self._starter = Starter(settings, folder, progress)
         self._opening = threading.Lock()
+        self._closed = False
+        self._restarting = False
         self._line: Line | None = None
         self._info: Info | None = None
 
@@ -134,12 +137,13 @@ class LlamaEngine:
             lambda id_, _: protocol.Tokenise(id_, text),
             lambda answer: answer.ids,
             protocol.Tokens,
-            self._patience,
+            self._room_seconds,
         )
         return ticket.result()
 
     def close(self) -> None:
-        """Let go of the host; it ends with its last client."""
+        """Let go of the host for good; it ends with its last client."""
+        self._closed = True
         with self._opening:
             if self._line is not None:
                 self._line.close()
@@ -162,7 +166,7 @@ class LlamaEngine:
         try:
             while True:
                 try:
-                    result = pending.future.result(timeout=min(self._patience / 4, 2.0))
+                    result = pending.future.result(timeout=self._interval)
                     break
                 except TimeoutError:
                     self._look_after(line, limit)
@@ -201,8 +205,7 @@ class LlamaEngine:
 
     def _look_after(self, line: Line, limit: float) -> None:
         """Kill a host that shows no life, or that has been in one decode call beyond the time limit."""
-        line.ping()
-        silent = time.monotonic() - line.heard
+        silent = line.silent(self._interval)
         if silent > self._patience:
             why = f"did not answer for {silent:.0f} s"
         elif line.busy > max(limit, self._patience):
@@ -229,9 +232,12 @@ class LlamaEngine:
 
     def _open(self) -> Line:
         with self._opening:
+            if self._closed:
+                raise EngineError(f"model {self.settings.name!r}: the run is over, nothing is asked any more")
             if self._line is None or self._line.ended:
                 if self._line is not None:
                     self._line.close()
+                    self._restarting = True
                 self._line = None
                 self._line, self._info = self._connect()
             return self._line
@@ -263,9 +269,10 @@ class LlamaEngine:
             try:
                 return line, self._load(line, wait=True)
             except NoRoom as full:
-                # Twice: the last of the others may have ended since memory was looked at.
+                # The last of the others may have ended since memory was looked at; and what was killed in
+                # a call, or on a GPU, gives it back a little later.
                 lonely = 0 if self._starter.ask_for_room() else lonely + 1
-                if lonely == 2:
+                if lonely == (20 if self._restarting else 2) or self._closed:
                     raise ModelError(str(full)) from None
                 if time.monotonic() > deadline:
                     raise ModelError(
@@ -281,7 +288,8 @@ class LlamaEngine:
     def _load(self, line: Line, *, wait: bool) -> Info:
         try:
             pending = line.ask(lambda id_: protocol.Load(id_, self.settings, wait))
-            return self.wait(line, pending, protocol.Loaded, float("inf")).info
+            # Each step of loading and of the probe is a sign of life of its own.
+            return self.wait(line, pending, protocol.Loaded, self._room_seconds).info
         except BaseException:
             line.close()
             raise
@@ -336,6 +344,9 @@ class Ticket(Generic[R]):
                 tries += again.alone
                 if tries > TRIES:
                     raise again.error from None
+                if not again.alone:
+                    # It still serves others: asking it over and over would only hold it up.
+                    line.wait_ended(0.1)
                 self._sent = self._send(alone=alone)
 
     def cancel(self) -> None:

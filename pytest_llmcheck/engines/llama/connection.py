@@ -14,6 +14,9 @@ import msgspec
 
 from pytest_llmcheck.engines.llama import protocol
 
+SENDING_SECONDS = 10
+"""How long a client may leave unread what does not fit into the socket; then it counts as gone."""
+
 
 class Connection:
     """One client. Written to by the engine's thread and by its own reader.
@@ -47,6 +50,8 @@ class Connection:
                 self.send(protocol.Welcome(protocol.VERSION, os.getpid()))
                 return False
             self._raw.settimeout(None)
+            # A client that is stopped must not stop all others.
+            protocol.limit_sending(self._raw, SENDING_SECONDS)
         except (protocol.BadFrame, msgspec.DecodeError, OSError) as error:
             print(f"refusing a client: {error}", file=sys.stderr, flush=True)
             return False
@@ -59,6 +64,9 @@ class Connection:
                 protocol.send(self._raw, message)
         except OSError:
             self.gone = True
+        except protocol.BadFrame as error:
+            said = f"the answer cannot be sent: {error}"
+            self.send(protocol.Failed(getattr(message, "id", 0), "engine", said))
 
     def receive(self) -> protocol.FromClient | None:
         """The next message; None when the client has gone or does not keep to the protocol."""

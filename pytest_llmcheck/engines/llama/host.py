@@ -8,6 +8,7 @@ with its last client, also when that is killed: the kernel closes a dead client'
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import queue
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from pytest_llmcheck.engines.llama import protocol
 from pytest_llmcheck.engines.llama.connection import Connection
-from pytest_llmcheck.errors import LlmcheckError
+from pytest_llmcheck.engines.llama.line import END
 
 if TYPE_CHECKING:
     from pytest_llmcheck.engines.llama.service import Service
@@ -113,19 +114,17 @@ class Host:
             block = False
 
     def _hand_on(self, job: Job) -> None:
-        from pytest_llmcheck.engines.llama.service import Service, failure
+        from pytest_llmcheck.engines.llama.service import Service
 
         if self._service is None:
             # Imported by its first user: `import llama_cpp` takes longer than everything before it.
             self._service = Service(self)
         message, connection = job.message, job.connection
         if self._leaving and not isinstance(message, protocol.Tokenise):
-            connection.send(protocol.Failed(message.id, "leaving", "the host makes room for another model"))
+            refuse(job)
             return
         try:
             self._service.accept(connection, message, job.received)
-        except (LlmcheckError, MemoryError) as error:
-            connection.send(failure(message.id, error))
         finally:
             self.rest()
 
@@ -140,6 +139,12 @@ class Host:
             clients = [*self._clients]
         if self._service is not None:
             self._service.close()
+        # What came while the weights were being freed is asked anew elsewhere.
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if (job := self._inbox.get_nowait()) is not None:
+                    refuse(job)
+        print(END, file=sys.stderr, flush=True)
         # Hung up on only now: who hears it may take the memory.
         for client in clients:
             client.close()
@@ -187,7 +192,8 @@ class Host:
             case protocol.Ping(id=id_):
                 now, since, idle = perf_counter(), self._since, self._idle_since
                 busy = 0.0 if since is None else now - since
-                connection.send(protocol.Pong(id_, busy, 0.0 if idle is None else now - idle))
+                idle_for = 0.0 if idle is None else now - idle
+                connection.send(protocol.Pong(id_, busy, idle_for, self._leave_at is not None))
             case protocol.Cancel(id=id_):
                 connection.cancelled.add(id_)
             case protocol.MakeRoom():
@@ -201,6 +207,12 @@ class Host:
                 connection.close()
             case _:
                 self._inbox.put(Job(connection, message, perf_counter()))
+
+
+def refuse(job: Job) -> None:
+    """Answer a request that came too late: it is to be asked anew."""
+    said = "the host makes room for another model"
+    job.connection.send(protocol.Failed(job.message.id, "leaving", said))
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
 import re
 import signal
@@ -16,11 +17,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pytest_llmcheck.engines.llama import protocol
+from pytest_llmcheck.errors import PromptError
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
     from pathlib import Path
+
+
+SENDING_SECONDS = 30
+"""How long a host may leave unread what does not fit into the socket; then it counts as gone."""
+
+END = "llmcheck host: ended"
+"""The last line of a host's log that ended by itself."""
 
 
 class HostEnded(Exception):  # noqa: N818 - a signal, not an error
@@ -48,9 +57,9 @@ class Line:
     Attributes:
         pid: process id of the host.
         ended: whether the connection is gone.
-        heard: `time.monotonic` of the last sign of life.
         busy: seconds that the host's present call of llama.cpp had taken when it last told.
         idle: seconds since the host had anything to do when it last told.
+        leaving: whether it said that it makes room.
 
     Raises:
         OSError: nobody listens there.
@@ -72,7 +81,10 @@ class Line:
         self._sending = threading.Lock()
         self._raw = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.ended = False
-        self.heard = time.monotonic()
+        self._gone = threading.Event()
+        self._pinged = -math.inf
+        self._unanswered = 0
+        self.leaving = False
         self.busy = 0.0
         self.idle = 0.0
         # A stopped host accepts, by the kernel's backlog, and then says nothing.
@@ -85,6 +97,8 @@ class Line:
             if not isinstance(welcome, protocol.Welcome) or welcome.version != protocol.VERSION:
                 raise HostEnded
             self._raw.settimeout(None)
+            # A host that does not read must not keep us from noticing.
+            protocol.limit_sending(self._raw, SENDING_SECONDS)
         except BaseException:
             self._raw.close()
             raise
@@ -95,11 +109,13 @@ class Line:
         """Send a request; its future gets the answer, or `HostEnded`."""
         pending = Pending(next(self._ids))
         self._pending[pending.id] = pending
-        self.heard = time.monotonic()
         try:
             self._send(message(pending.id))
         except OSError:
             self._end()
+        except protocol.BadFrame as error:
+            self._pending.pop(pending.id, None)
+            raise PromptError(f"the request cannot be sent: {error}") from None
         if self.ended:
             self._end()
         return pending
@@ -111,9 +127,27 @@ class Line:
             self._send(protocol.Cancel(id_))
 
     def ping(self) -> None:
-        """Ask for a sign of life; `heard`, `busy` and `idle` tell what came."""
+        """Ask for a sign of life; `busy`, `idle` and `leaving` tell what came."""
         with contextlib.suppress(OSError):
             self._send(protocol.Ping(0))
+
+    def silent(self, interval: float) -> float:
+        """Seconds in which the host has answered none of our pings; sends another one each `interval`.
+
+        Counted in pings and not by the clock: a process that was stopped itself has not been waiting.
+        """
+        now = time.monotonic()
+        if now - self._pinged >= interval:
+            self._pinged = now
+            silent = self._unanswered * interval
+            self._unanswered += 1
+            self.ping()
+            return silent
+        return max(0, self._unanswered - 1) * interval
+
+    def wait_ended(self, seconds: float) -> None:
+        """Wait until the connection is gone, at most so long."""
+        self._gone.wait(seconds)
 
     def make_room(self) -> None:
         """Ask the host to end once it has answered what it was asked."""
@@ -165,6 +199,10 @@ class Line:
         for signal_, words in _FATAL.items():
             if any(words in line for line in said):
                 return describe_exit(-signal_)
+        if END in said:
+            return "ended"
+        if any(line.startswith("Traceback (most recent call last)") for line in said):
+            return describe_exit(1)
         return describe_exit(-signal.SIGKILL)
 
     def _send(self, message: protocol.Message) -> None:
@@ -174,7 +212,7 @@ class Line:
     def _read(self) -> None:
         try:
             while (body := protocol.receive(self._raw)) is not None:
-                self.heard = time.monotonic()
+                self._unanswered = 0
                 self._sort(protocol.from_host.decode(body))
         except (OSError, protocol.BadFrame, msgspec.DecodeError):
             pass
@@ -183,7 +221,7 @@ class Line:
 
     def _sort(self, message: Any) -> None:
         if isinstance(message, protocol.Pong):
-            self.busy, self.idle = message.busy, message.idle
+            self.busy, self.idle, self.leaving = message.busy, message.idle, message.leaving
         elif isinstance(message, protocol.Progress):
             if self._progress is not None:
                 self._progress(f"loading {self._name}", message.fraction)
@@ -195,6 +233,7 @@ class Line:
 
     def _end(self) -> None:
         self.ended = True
+        self._gone.set()
         # A request may be cancelled by its own thread at the same moment.
         with contextlib.suppress(KeyError):
             while True:

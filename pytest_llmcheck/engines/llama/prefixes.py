@@ -82,6 +82,11 @@ class PrefixStore:
         self._kept: OrderedDict[bytes, Entry] = OrderedDict()
         self.size = 0
 
+    @property
+    def largest(self) -> int:
+        """Bytes that a single state may have: half of all, so that more than one is kept."""
+        return self._limit // 2
+
     def expect(self, edges: Edges) -> None:
         """A prompt with these prefixes is waiting."""
         for key in edges.keys:
@@ -115,7 +120,7 @@ class PrefixStore:
 
     def keep(self, key: bytes, entry: Entry) -> None:
         """Keep a state under a key of `worth_keeping`, unless it alone would take half the room."""
-        if entry.size > self._limit // 2 or key in self._kept:
+        if entry.size > self.largest or key in self._kept:
             return
         self._kept[key] = entry
         self.size += entry.size

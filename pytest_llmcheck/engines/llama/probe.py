@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_llmcheck.engines.llama.settings import Settings
     from pytest_llmcheck.engines.llama.weights import Model
 
-VERSION = 1
+VERSION = 2
 LENGTHS = (40, 150, 600)
 """Below and above the lengths at which llama.cpp changes its kernels: 256 and 512 cells."""
 
@@ -97,7 +97,7 @@ class _Probe:
         for variant in variants:
             worst = max(worst, _difference(alone, variant))
         if threads > 1 and context.width > 1:
-            context.threads(max(1, threads // 2))
+            context.threads(1)
             worst = max(worst, _difference(alone, self._decode(0, prompt, forced=alone)))
             context.threads(threads)
         return worst

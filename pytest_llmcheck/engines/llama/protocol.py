@@ -10,6 +10,7 @@ then it may say nothing but a short `Hello`.
 from __future__ import annotations
 
 import secrets
+import socket
 import struct
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,9 @@ from pytest_llmcheck.engines.llama.settings import Info, Settings
 from pytest_llmcheck.engines.types import Completion, Request, ScoreRequest, Scoring
 
 if TYPE_CHECKING:
-    import socket
     from pathlib import Path
 
-VERSION = 2
+VERSION = 3
 LARGEST_FRAME = 64 * 1024 * 1024
 LARGEST_GREETING = 1024
 """Bytes that a peer may send before it has proved that it belongs to the run."""
@@ -155,11 +155,13 @@ class Pong(Message, frozen=True):
     Attributes:
         busy: seconds that the present call of llama.cpp has taken so far, 0 between calls.
         idle: seconds since there was last anything to do, 0 while there is.
+        leaving: whether it has been asked to make room.
     """
 
     id: int
     busy: float
     idle: float
+    leaving: bool
 
 
 class MakeRoom(Message, frozen=True):
@@ -191,6 +193,12 @@ from_host = msgspec.msgpack.Decoder(FromHost)
 
 class BadFrame(Exception):  # noqa: N818 - what came, not what went wrong here
     """The peer does not speak this protocol."""
+
+
+def limit_sending(connection: socket.socket, seconds: int) -> None:
+    """Let a write fail with an `OSError` when the peer has not read for so long."""
+    option = struct.pack("ll", seconds, 0)  # struct timeval
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, option)
 
 
 def send(connection: socket.socket, message: Message) -> None:

@@ -7,7 +7,7 @@ not hold up replies, and neither changes the bits of the other.
 from __future__ import annotations
 
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -96,7 +96,8 @@ class Scheduler:
     def fail(self, error: Exception) -> None:
         """Give this error to everybody."""
         for task in [*self._waiting, *self._prefilling, *self._decoding.values()]:
-            self._leave(task)
+            with suppress(EngineError):
+                self._leave(task)
             task.give(error)
         self._waiting.clear()
 
@@ -131,13 +132,9 @@ class Scheduler:
         slot = task.slot
         assert slot is not None
         try:
-            if task.filled == 0 and (entry := self.store.longest(task.edges, task.reusable)):
-                self._working()
-                self.context.restore(slot, entry.blob, entry.length)
-                task.filled = task.reused = entry.length
-                if entry.row is not None:
-                    self._go_on(task, entry.row[None])
-                    return
+            if task.filled == 0 and (entry := self._restored(task, slot)) and entry.row is not None:
+                self._go_on(task, entry.row[None])
+                return
             start, end = task.next_chunk
             with self._calling(("chunk", end - start, end // LONG)):
                 rows = self.context.chunk(slot, task.tokens, start, end, task.wanted)
@@ -147,9 +144,24 @@ class Scheduler:
                 self._keep(task, end, rows[-1] if len(rows) else None)
             if len(rows):
                 self._go_on(task, rows)
-        except (EngineError, OSError) as error:
+        except (EngineError, OSError, MemoryError) as error:
             self._leave(task)
             task.give(error)
+
+    def _restored(self, task: Task, slot: int) -> Entry | None:
+        """The longest state of the prompt that is kept, put into the slot."""
+        entry = self.store.longest(task.edges, task.reusable)
+        if entry is None:
+            return None
+        self._working()
+        try:
+            self.context.restore(slot, entry.blob, entry.length)
+        except EngineError:
+            # Only a short cut: the prompt can be computed.
+            self.store.clear()
+            return None
+        task.filled = task.reused = entry.length
+        return entry
 
     @contextmanager
     def _calling(self, kind: Hashable) -> Iterator[None]:
@@ -166,11 +178,17 @@ class Scheduler:
 
     def _keep(self, task: Task, end: int, row: object) -> None:
         """Save the state of a slot if others will need it."""
-        key = self.store.worth_keeping(task.edges, task.reusable).get(end)
-        if key is None or task.slot is None:
+        if task.slot is None or not self.store.worth_keeping(task.edges, task.reusable):
+            return
+        # What would not be kept is not saved, and what is shared before it is kept in its place.
+        fits = self.store.largest * end // max(self.context.state_size(task.slot), 1)
+        key = self.store.worth_keeping(task.edges, min(task.reusable, fits)).get(end)
+        if key is None:
             return
         whole = row.copy() if task.prefilled and row is not None else None  # type: ignore[attr-defined]
-        self.store.keep(key, Entry(end, self.context.save(task.slot), whole))
+        # Only a short cut, too.
+        with suppress(EngineError, MemoryError):
+            self.store.keep(key, Entry(end, self.context.save(task.slot), whole))
 
     def _go_on(self, task: Task, rows: object) -> None:
         """Give a task the rows that it wants of its prompt, and see what becomes of it."""
@@ -226,7 +244,11 @@ class Scheduler:
             if free is None or task.left < MOVE_AT_LEAST or top < least or length > self._reusable:
                 return
             self._working()
-            self.context.restore(free, self.context.save(top), length)
+            try:
+                self.context.restore(free, self.context.save(top), length)
+            except (EngineError, MemoryError):
+                self.context.clear(free)
+                return
             self.context.clear(top)
             del self._decoding[top]
             task.slot = free

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pytest_llmcheck.engines.llama import protocol
 from pytest_llmcheck.engines.llama.log import Log
@@ -14,15 +14,15 @@ from pytest_llmcheck.engines.llama.scheduler import Abandoned, Scheduler, StepFa
 from pytest_llmcheck.engines.llama.tasks import Generation, Score
 from pytest_llmcheck.engines.llama.weights import Model
 from pytest_llmcheck.engines.types import Completion
-from pytest_llmcheck.errors import ConfigError, EngineError, ModelError, PromptError
+from pytest_llmcheck.errors import ConfigError, EngineError, LlmcheckError, ModelError, PromptError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pytest_llmcheck.engines.llama.canonical import Context
     from pytest_llmcheck.engines.llama.connection import Connection
     from pytest_llmcheck.engines.llama.settings import ContextSettings, Info, Settings
-    from pytest_llmcheck.engines.llama.tasks import Answer, Task
+    from pytest_llmcheck.engines.llama.tasks import Answer
+
+    Message = protocol.Load | protocol.Generate | protocol.Rate | protocol.Tokenise
 
 
 class Watched(Protocol):
@@ -32,8 +32,30 @@ class Watched(Protocol):
         """A call begins."""
 
 
+class Asked(NamedTuple):
+    """A message and who sent it when."""
+
+    connection: Connection
+    message: Message
+    received: float
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self.connection.gone or self.message.id in self.connection.cancelled
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing else is to be in the host's hands meanwhile."""
+        return isinstance(self.message, protocol.Generate | protocol.Rate) and self.message.alone
+
+
 class Service:
-    """One model, its contexts and the requests on them. Used by one thread."""
+    """One model, its contexts and the requests on them. Used by one thread.
+
+    While a request is worked on alone, everything else waits unread: even a prompt that is only tokenised may
+    be the one that ends the process.
+    """
 
     def __init__(self, host: Watched) -> None:
         self._host = host
@@ -41,7 +63,9 @@ class Service:
         self._model: Model | None = None
         self._infos: dict[ContextSettings, Info] = {}
         self._schedulers: dict[ContextSettings, Scheduler] = {}
-        self._alone: deque[tuple[Scheduler, Task, Callable[[], None]]] = deque()
+        self._alone: deque[Asked] = deque()
+        self._held: deque[Asked] = deque()
+        self._for_room: deque[Asked] = deque()
         self._exclusive = False
         self.ready_at = perf_counter()
 
@@ -53,37 +77,77 @@ class Service:
     @property
     def busy(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self._alone) or any(scheduler.busy for scheduler in self._schedulers.values())
+        waiting = self._alone or self._held or self._for_room
+        return bool(waiting) or any(scheduler.busy for scheduler in self._schedulers.values())
+
+    def accept(self, connection: Connection, message: Message, received: float) -> None:
+        """Take a message; it is answered at once, or when the work is done."""
+        asked = Asked(connection, message, received)
+        if self._exclusive:
+            self._held.append(asked)
+        elif asked.alone:
+            self._alone.append(asked)
+        else:
+            self._serve(asked)
 
     def turn(self) -> None:
         """Do a little of the work."""
-        active = any(scheduler.active for scheduler in self._schedulers.values())
-        if self._exclusive and not active:
-            self._exclusive = False
-        if self._alone and not active:
-            scheduler, task, begin = self._alone.popleft()
-            begin()
-            self._exclusive = True
-            scheduler.admit(task)
-        for scheduler in self._schedulers.values():
+        if not any(scheduler.active for scheduler in self._schedulers.values()):
+            self._between()
+        # Who is to be alone, or needs the room of another context, waits until the others have finished.
+        admit = not (self._alone or self._exclusive or self._for_room)
+        for scheduler in [*self._schedulers.values()]:
             if scheduler.busy:
-                # Who is to be alone waits until the others have finished, and no more are let in.
-                scheduler.turn(admit=not (self._alone or self._exclusive))
+                try:
+                    scheduler.turn(admit=admit)
+                except Exception as error:
+                    # Nobody is left without an answer, and the host goes on.
+                    kind = StepFailed if scheduler.active > 1 else EngineError
+                    scheduler.fail(kind(str(error) or type(error).__name__))
 
-    def accept(self, connection: Connection, message: object, received: float) -> None:
-        """Take a message; answers at once, or when the work is done.
+    def _between(self) -> None:
+        """Nothing holds a slot: the time for what needs all of them, or their room."""
+        if self._exclusive:
+            self._exclusive = False
+            held, self._held = self._held, deque()
+            for asked in held:
+                self.accept(*asked)
+        elif self._alone:
+            asked = self._alone.popleft()
+            if not asked.abandoned:
+                asked.connection.send(protocol.Begun(asked.message.id))
+                self._exclusive = True
+            self._serve(asked)
+        elif self._for_room:
+            for scheduler in self._schedulers.values():
+                # Their clients ask anew, and get in line behind who waits for the room.
+                scheduler.fail(Leaving("another context needs the room"))
+            waiting, self._for_room = self._for_room, deque()
+            for asked in waiting:
+                self._serve(asked)
 
-        Raises:
-            LlmcheckError: the answer is an error.
-        """
-        match message:
-            case protocol.Load():
-                connection.send(protocol.Loaded(message.id, self._load(connection, message)))
-            case protocol.Tokenise():
-                ids = tuple(self._loaded().vocabulary.tokenise(message.text))
-                connection.send(protocol.Tokens(message.id, ids))
-            case protocol.Generate() | protocol.Rate():
-                self._begin(connection, message, received)
+    def _serve(self, asked: Asked) -> None:
+        connection, message, received = asked
+        # From here on a hang can be seen: tokenising and compiling are calls of llama.cpp too.
+        self._host.working()
+        try:
+            if asked.abandoned:
+                raise Abandoned
+            match message:
+                case protocol.Load():
+                    connection.send(protocol.Loaded(message.id, self._load(connection, message)))
+                case protocol.Tokenise():
+                    ids = tuple(self._loaded().vocabulary.tokenise(message.text))
+                    connection.send(protocol.Tokens(message.id, ids))
+                case _:
+                    self._begin(connection, message, received)
+        except NoRoom as error:
+            if any(scheduler.busy for scheduler in self._schedulers.values()):
+                self._for_room.append(asked)
+            else:
+                connection.send(failure(message.id, error))
+        except (LlmcheckError, Abandoned, MemoryError, OSError) as error:
+            connection.send(failure(message.id, error))
 
     def _begin(
         self, connection: Connection, message: protocol.Generate | protocol.Rate, received: float
@@ -100,18 +164,17 @@ class Service:
                 connection.send(protocol.Rated(id_, answer))
 
         scheduler = self._scheduler(message.settings)
-        model = self._loaded()
         make = Generation if isinstance(message, protocol.Generate) else Score
         task = make(
             message.request,  # type: ignore[arg-type]  # each with the request of its own kind
-            model.vocabulary,
+            self._loaded().vocabulary,
             n_ctx=message.settings.context.n_ctx,
             received=received,
             abandoned=lambda: connection.gone or id_ in connection.cancelled,
             finished=finished,
         )
         if message.alone:
-            self._alone.append((scheduler, task, lambda: connection.send(protocol.Begun(id_))))
+            scheduler.admit(task)
         else:
             scheduler.add(task)
 
@@ -128,6 +191,7 @@ class Service:
                 return not (connection.gone or message.id in connection.cancelled)
 
             self._model = Model(settings, self._log, progress)
+            self._scheduler(settings)
             self.ready_at = perf_counter()
         self._scheduler(settings)
         return self._infos[settings.context]
@@ -177,6 +241,10 @@ class Service:
             self._model = None
 
 
+class Leaving(EngineError):  # noqa: N818 - the client never sees it: it asks again
+    """What was asked makes room for something else first."""
+
+
 class NotLoaded(EngineError):  # noqa: N818 - a state, which the client expects
     """Nothing is loaded, and the client does not want to wait for it."""
 
@@ -188,6 +256,7 @@ def failure(id_: int, error: Exception) -> protocol.Failed:
     """An error as the client is told of it."""
     kinds: tuple[tuple[type[Exception], str], ...] = (
         (Abandoned, "cancelled"),
+        (Leaving, "leaving"),
         (StepFailed, "together"),
         (NotLoaded, "unloaded"),
         (NoRoom, "room"),

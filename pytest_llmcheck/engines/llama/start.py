@@ -127,6 +127,7 @@ class Starter:
         for line in others:
             line.ping()
         time.sleep(0.05)
+        leaving = leaving or any(line.leaving for line in others)
         ranked = sorted(others, key=lambda line: line.idle, reverse=True)
         if ranked and not leaving:
             ranked[0].make_room()
