@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pytest_llmcheck.engines.llama.bindings import llama
 
@@ -22,12 +22,16 @@ class Log:
     llama.cpp says why it refuses a file only in its log; `errors` gives that to the user.
     """
 
+    _current: ClassVar[Log | None] = None
+
     def __init__(self, on_line: Callable[[str], None] | None = None) -> None:
         self._errors: deque[str] = deque(maxlen=20)
         self._lines: deque[str] = deque(maxlen=2000)
         self._skipping = False
         self._on_line = on_line
-        # ctypes does not keep callbacks alive; llama.cpp would call freed memory.
+        # ctypes does not keep callbacks alive; llama.cpp, whose log is one for the process, would call freed
+        # memory as soon as nobody holds this object.
+        Log._current = self
         self._callback = llama.llama_log_callback(self._write)
         llama.llama_log_set(self._callback, None)
 
