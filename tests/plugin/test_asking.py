@@ -167,6 +167,6 @@ def project_lines(project: Project) -> list[TestLine]:
 def test_a_fully_cached_run_says_so(project: Project) -> None:
     project.declare("f16")
     project.tests("def test_it(llm):\n    llm.chat_many(['a', 'b', 'c'], max_tokens=4)\n")
-    first, second = project.run("-v"), project.run("-v")
+    first, second = (project.run("-v", "--llm-cache", "on") for _ in range(2))
     assert not any("reply cache" in line for line in table(first))
     assert "3 of 3 replies came from the reply cache (--llm-cache off asks again)" in table(second)

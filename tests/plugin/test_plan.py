@@ -81,7 +81,7 @@ def test_prompts_that_have_changed_are_not_planned(project: Project) -> None:
 
 def test_what_is_known_already_is_not_asked_again(project: Project) -> None:
     project.run("-k", "not 7", "--llm-cache", "refresh")
-    project.run()
+    project.run("--llm-cache", "on")
     lines = newest(project)
     assert [line.nodeid for line in lines if not all(reply.cached for reply in line.replies)] == [
         "test_it.py::test_one[7]"

@@ -93,7 +93,12 @@ class Project:
         self.write("test_it.py", source)
 
     def run(self, *options: str, using: tuple[str, ...] = (), apart: bool = False) -> pytest.RunResult:
-        """Run pytest, with the plugins of `FOREIGN` that `using` names; `apart` in a process of its own."""
+        """Run pytest, with the plugins of `FOREIGN` that `using` names; `apart` in a process of its own.
+
+        Without the reply cache, unless an option says otherwise: what one test was told is nothing to others.
+        """
+        if not any(option.startswith("--llm-cache") for option in options):
+            options = (*options, "--llm-cache", "off")
         quiet = [f"-pno:{name}" for name in FOREIGN if name not in using]
         run = self.pytester.runpytest_subprocess if apart else self.pytester.runpytest_inprocess
         return run(*quiet, "-Werror", *options)

@@ -58,7 +58,7 @@ def judge(project: pytest.Pytester, *message: str) -> None:
     for part in message:
         assert part in output
     left = [path.name for path in (project.path / "cache").rglob("*") if path.is_file()]
-    assert [name for name in left if not name.endswith((".json", ".gguf", ".lock"))] == []
+    assert [name for name in left if not name.endswith((".json", ".gguf", ".lock", ".sqlite"))] == []
 
 
 def as_directory(path: Path, _: Path) -> None:
