@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from pytest_llmcheck.engines.llama import protocol
+from pytest_llmcheck.engines.llama.connection import Asked
 from pytest_llmcheck.engines.llama.service import Service
 from pytest_llmcheck.engines.types import Request, Sampling, ScoreRequest
 from pytest_llmcheck.models import check_fit
@@ -55,7 +56,7 @@ class House:
         pass
 
     def give(self, message: Any) -> None:
-        self.service.accept(self.client, message, perf_counter())  # type: ignore[arg-type]  # as good as one
+        self.service.accept(Asked(self.client, message, perf_counter()))  # type: ignore[arg-type]  # as good
 
     def generate(self, id_: int, tokens: int = 5, *, alone: bool = False, of: Settings | None = None) -> None:
         request = Request(prompt="hello", max_tokens=tokens, sampling=WILD)

@@ -9,6 +9,7 @@ import socket
 import struct
 import sys
 import threading
+from typing import NamedTuple
 
 import msgspec
 
@@ -84,6 +85,24 @@ class Connection:
         with contextlib.suppress(OSError):
             self._raw.shutdown(socket.SHUT_RDWR)
         self._raw.close()
+
+
+class Asked(NamedTuple):
+    """A message that needs the engine, who sent it, and when it came (`perf_counter`)."""
+
+    connection: Connection
+    message: protocol.Load | protocol.Generate | protocol.Rate | protocol.Tokenise
+    received: float
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self.connection.gone or self.message.id in self.connection.cancelled
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing else is to be in the host's hands meanwhile."""
+        return isinstance(self.message, protocol.Generate | protocol.Rate) and self.message.alone
 
 
 def peer_user(raw: socket.socket) -> int | None:

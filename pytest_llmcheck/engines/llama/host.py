@@ -15,13 +15,12 @@ import queue
 import socket
 import sys
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.engines.llama import protocol
-from pytest_llmcheck.engines.llama.connection import Connection
+from pytest_llmcheck.engines.llama.connection import Asked, Connection
 from pytest_llmcheck.engines.llama.line import END
 
 if TYPE_CHECKING:
@@ -37,15 +36,6 @@ STAY_SECONDS = 1.0
 """How long a host serves at least before it makes room for another model; at least twice its loading time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A message that needs the engine."""
-
-    connection: Connection
-    message: protocol.Load | protocol.Generate | protocol.Rate | protocol.Tokenise
-    received: float
-
-
 class Host:
     """Accepts clients; the main thread works on what they ask.
 
@@ -57,7 +47,7 @@ class Host:
     def __init__(self, listener: socket.socket, secret: str) -> None:
         self._listener = listener
         self._secret = secret
-        self._inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Asked | None] = queue.SimpleQueue()
         self._clients: set[Connection] = set()
         self._changing = threading.Lock()
         self._ending = False
@@ -103,28 +93,27 @@ class Host:
             try:
                 at = self._leave_at
                 left = None if at is None else max(0.0, at - perf_counter())
-                job = self._inbox.get(block=block, timeout=left)
+                asked = self._inbox.get(block=block, timeout=left)
             except queue.Empty:
                 return True
-            if job is None:
+            if asked is None:
                 # To end, or only to look up.
                 with self._changing:
                     return not self._ending
-            self._hand_on(job)
+            self._hand_on(asked)
             block = False
 
-    def _hand_on(self, job: Job) -> None:
+    def _hand_on(self, asked: Asked) -> None:
         from pytest_llmcheck.engines.llama.service import Service
 
         if self._service is None:
             # Imported by its first user: `import llama_cpp` takes longer than everything before it.
             self._service = Service(self)
-        message, connection = job.message, job.connection
-        if self._leaving and not isinstance(message, protocol.Tokenise):
-            refuse(job)
+        if self._leaving and not isinstance(asked.message, protocol.Tokenise):
+            refuse(asked)
             return
         try:
-            self._service.accept(connection, message, job.received)
+            self._service.accept(asked)
         finally:
             self.rest()
 
@@ -142,8 +131,8 @@ class Host:
         # What came while the weights were being freed is asked anew elsewhere.
         with contextlib.suppress(queue.Empty):
             while True:
-                if (job := self._inbox.get_nowait()) is not None:
-                    refuse(job)
+                if (asked := self._inbox.get_nowait()) is not None:
+                    refuse(asked)
         print(END, file=sys.stderr, flush=True)
         # Hung up on only now: who hears it may take the memory.
         for client in clients:
@@ -206,13 +195,13 @@ class Host:
             case protocol.Hello():
                 connection.close()
             case _:
-                self._inbox.put(Job(connection, message, perf_counter()))
+                self._inbox.put(Asked(connection, message, perf_counter()))
 
 
-def refuse(job: Job) -> None:
+def refuse(asked: Asked) -> None:
     """Answer a request that came too late: it is to be asked anew."""
     said = "the host makes room for another model"
-    job.connection.send(protocol.Failed(job.message.id, "leaving", said))
+    asked.connection.send(protocol.Failed(asked.message.id, "leaving", said))
 
 
 def main() -> None:

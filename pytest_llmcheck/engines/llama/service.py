@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_llmcheck.engines.llama import protocol
 from pytest_llmcheck.engines.llama.log import Log
@@ -18,11 +18,9 @@ from pytest_llmcheck.errors import ConfigError, EngineError, LlmcheckError, Mode
 
 if TYPE_CHECKING:
     from pytest_llmcheck.engines.llama.canonical import Context
-    from pytest_llmcheck.engines.llama.connection import Connection
+    from pytest_llmcheck.engines.llama.connection import Asked, Connection
     from pytest_llmcheck.engines.llama.settings import ContextSettings, Info, Settings
     from pytest_llmcheck.engines.llama.tasks import Answer
-
-    Message = protocol.Load | protocol.Generate | protocol.Rate | protocol.Tokenise
 
 
 class Watched(Protocol):
@@ -30,24 +28,6 @@ class Watched(Protocol):
 
     def working(self) -> None:
         """A call begins."""
-
-
-class Asked(NamedTuple):
-    """A message and who sent it when."""
-
-    connection: Connection
-    message: Message
-    received: float
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether nobody waits for the answer any more."""
-        return self.connection.gone or self.message.id in self.connection.cancelled
-
-    @property
-    def alone(self) -> bool:
-        """Whether nothing else is to be in the host's hands meanwhile."""
-        return isinstance(self.message, protocol.Generate | protocol.Rate) and self.message.alone
 
 
 class Service:
@@ -80,9 +60,8 @@ class Service:
         waiting = self._alone or self._held or self._for_room
         return bool(waiting) or any(scheduler.busy for scheduler in self._schedulers.values())
 
-    def accept(self, connection: Connection, message: Message, received: float) -> None:
+    def accept(self, asked: Asked) -> None:
         """Take a message; it is answered at once, or when the work is done."""
-        asked = Asked(connection, message, received)
         if self._exclusive:
             self._held.append(asked)
         elif asked.alone:
@@ -111,7 +90,7 @@ class Service:
             self._exclusive = False
             held, self._held = self._held, deque()
             for asked in held:
-                self.accept(*asked)
+                self.accept(asked)
         elif self._alone:
             asked = self._alone.popleft()
             if not asked.abandoned:
@@ -193,7 +172,8 @@ class Service:
             self._model = Model(settings, self._log, progress)
             self._scheduler(settings)
             self.ready_at = perf_counter()
-        self._scheduler(settings)
+        else:
+            self._scheduler(settings)
         return self._infos[settings.context]
 
     def _loaded(self) -> Model:
@@ -209,10 +189,8 @@ class Service:
         model = self._loaded()
         self._host.working()
         context = self._make_context(model, settings)
-        self._infos[settings.context] = model.info(
-            settings.context, noise=noise_of(context, model, settings, self._host.working)
-        )
-        info = self._infos[settings.context]
+        noise = noise_of(context, model, settings, self._host.working)
+        info = self._infos[settings.context] = model.info(settings.context, noise=noise)
         made = Scheduler(
             context,
             working=self._host.working,
