@@ -20,7 +20,7 @@ from pytest_llmcheck.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
-    from pytest_llmcheck.engines.llama.canonical import Context
+    from pytest_llmcheck.engines.llama.canonical import Context, Row, Rows
 
 MOVE_AT_LEAST = 16
 """Tokens that a reply must still be allowed before it is moved: a move costs as much as a few rows."""
@@ -176,7 +176,7 @@ class Scheduler:
         yield
         pace.took(kind, perf_counter() - began)
 
-    def _keep(self, task: Task, end: int, row: object) -> None:
+    def _keep(self, task: Task, end: int, row: Row | None) -> None:
         """Save the state of a slot if others will need it."""
         if task.slot is None or not self.store.worth_keeping(task.edges, task.reusable):
             return
@@ -185,14 +185,14 @@ class Scheduler:
         key = self.store.worth_keeping(task.edges, min(task.reusable, fits)).get(end)
         if key is None:
             return
-        whole = row.copy() if task.prefilled and row is not None else None  # type: ignore[attr-defined]
+        whole = row.copy() if task.prefilled and row is not None else None
         # Only a short cut, too.
         with suppress(EngineError, MemoryError):
             self.store.keep(key, Entry(end, self.context.save(task.slot), whole))
 
-    def _go_on(self, task: Task, rows: object) -> None:
+    def _go_on(self, task: Task, rows: Rows) -> None:
         """Give a task the rows that it wants of its prompt, and see what becomes of it."""
-        goes_on = task.absorb(rows)  # type: ignore[arg-type]
+        goes_on = task.absorb(rows)
         if not task.prefilled:
             return
         if goes_on and isinstance(task, Generation) and task.slot is not None:
@@ -238,9 +238,9 @@ class Scheduler:
             top = max(self._decoding)
             free = next((slot for slot in range(top) if slot not in self._held()), None)
             task = self._decoding[top]
-            # Where a step is padded anyway, nothing is won.
-            least = self.context.rule.at_least(self.context.length(top))
             length = self.context.length(top)
+            # Where a step is padded anyway, nothing is won.
+            least = self.context.rule.at_least(length)
             if free is None or task.left < MOVE_AT_LEAST or top < least or length > self._reusable:
                 return
             self._working()
