@@ -11,8 +11,14 @@ All of that is refused here, in time linear in the grammar.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
+from pytest_llmcheck.engines.llama.gbnf_rules import (
+    TERMINAL,
+    Rules,
+    check_ends,
+    check_left_recursion,
+    check_references,
+)
 from pytest_llmcheck.errors import ConfigError
 
 MAX_REPETITION = 2000
@@ -23,23 +29,11 @@ MAX_NESTING = 100
 MAX_ELEMENTS = 400_000
 """Elements after repetitions have been written out: some tens of MB in llama.cpp."""
 
-MAX_CHAIN = 3_000
-"""Rules that begin with each other; llama.cpp recurses along them."""
-
-MAX_STEPS = 1_000_000
-"""Calls of llama.cpp's search for left recursion."""
-
-MAX_CHOICES = 5_000
-"""Ways to go on at one place; llama.cpp keeps a stack for each and compares each with each."""
-
 _NAME = re.compile(r"[a-zA-Z0-9-]+")
 _SPACE = re.compile(r"(?:[ \t]|#[^\r\n]*)*")
 _SPACE_AND_LINES = re.compile(r"(?:[ \t\r\n]|#[^\r\n]*)*")
 _ESCAPE = re.compile(r'\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[trn\\"\[\]-])')
 _REPETITION = re.compile(r"\{S([0-9]+)S(?:(,)S([0-9]+)?S)?\}".replace("S", r"(?:[ \t\r\n]|#[^\r\n]*)*"))
-
-_TERMINAL = -1
-"""An element that is a character or a class of them; other elements are the numbers of rules."""
 
 
 def check(text: str) -> None:
@@ -57,28 +51,16 @@ def check(text: str) -> None:
     except UnicodeEncodeError:
         raise ConfigError("the grammar contains lone surrogates, which no model can write") from None
     grammar = _Parser(text).parse()
-    _check_references(grammar)
-    _check_ends(grammar)
-    _check_left_recursion(grammar)
-
-
-@dataclass
-class _Grammar:
-    """Rules by number: alternatives of elements. Repetitions are written out as llama.cpp does it."""
-
-    names: dict[str, int] = field(default_factory=dict)
-    rules: dict[int, list[list[int]]] = field(default_factory=dict)
-    size: int = 0
-
-    def name(self, rule: int) -> str:
-        return next(name for name, number in self.names.items() if number == rule)
+    check_references(grammar)
+    check_ends(grammar)
+    check_left_recursion(grammar)
 
 
 class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._pos = 0
-        self._grammar = _Grammar()
+        self._grammar = Rules()
         self._nesting = 0
 
     def _fail(self, reason: str) -> ConfigError:
@@ -88,7 +70,7 @@ class _Parser:
         at = f"at {rest[:40]!r}" if rest else "at the end of the line"
         return ConfigError(f"the grammar, line {line}, column {self._pos - start + 1}: {reason} {at}")
 
-    def parse(self) -> _Grammar:
+    def parse(self) -> Rules:
         self._space(lines=True)
         while self._pos < len(self._text):
             self._rule()
@@ -162,7 +144,7 @@ class _Parser:
                 sequence += self._class()
             elif char == ".":
                 self._pos += 1
-                sequence.append(_TERMINAL)
+                sequence.append(TERMINAL)
             elif char == "(":
                 before = len(self._grammar.names)
                 sequence.append(self._group(name))
@@ -212,7 +194,7 @@ class _Parser:
             self._char()
             count += 1
         self._pos += 1
-        return [_TERMINAL] * count
+        return [TERMINAL] * count
 
     def _class(self) -> list[int]:
         self._pos += 1
@@ -226,7 +208,7 @@ class _Parser:
                 self._pos += 1
                 self._char()
         self._pos += 1
-        return [] if empty else [_TERMINAL]
+        return [] if empty else [TERMINAL]
 
     def _repeat(self, name: str, sequence: list[int], last: int, weight: int) -> int:
         if last == len(sequence):
@@ -272,149 +254,3 @@ class _Parser:
             raise self._fail(f"more than {MAX_REPETITION} repetitions")
         self._pos = found.end()
         return low, high
-
-
-def _check_references(grammar: _Grammar) -> None:
-    undefined = [name for name, number in grammar.names.items() if number not in grammar.rules]
-    if undefined:
-        raise ConfigError(f"the grammar uses rules that it does not define: {', '.join(undefined[:5])}")
-    if "root" not in grammar.names:
-        raise ConfigError("the grammar has no rule `root`, where a reply begins")
-
-
-def _check_ends(grammar: _Grammar) -> None:
-    """Every rule that can be reached has a finite text."""
-    finite = _closure(grammar, {_TERMINAL})
-    todo, seen = [grammar.names["root"]], {grammar.names["root"]}
-    while todo:
-        number = todo.pop()
-        if number not in finite:
-            raise ConfigError(
-                f"the grammar's rule `{grammar.name(number)}` never ends: every alternative contains itself"
-            )
-        for alternative in grammar.rules[number]:
-            for element in alternative:
-                if element != _TERMINAL and element not in seen:
-                    seen.add(element)
-                    todo.append(element)
-
-
-def _closure(grammar: _Grammar, given: set[int]) -> set[int]:
-    """The rules with an alternative all of whose elements are among them or `given`."""
-    # Per alternative its rule and how many of its elements are missing: each is looked at once.
-    missing: list[list[int]] = []
-    users: dict[int, list[int]] = {}
-    todo: list[int] = []
-    known: set[int] = set()
-    for number, alternatives in grammar.rules.items():
-        for alternative in alternatives:
-            needed = set(alternative) - given
-            for element in needed:
-                users.setdefault(element, []).append(len(missing))
-            missing.append([number, len(needed)])
-            if not needed:
-                todo.append(number)
-    while todo:
-        number = todo.pop()
-        if number in known:
-            continue
-        known.add(number)
-        for index in users.get(number, ()):
-            missing[index][1] -= 1
-            if not missing[index][1]:
-                todo.append(missing[index][0])
-    return known
-
-
-def _check_left_recursion(grammar: _Grammar) -> None:
-    """No rule begins with itself, and neither llama.cpp's check of that nor its stacks explode."""
-    empty = _closure(grammar, set())
-    heads = {
-        number: [_heads(alternative, empty) for alternative in alternatives]
-        for number, alternatives in grammar.rules.items()
-    }
-    # Per rule: the steps of llama.cpp's search, the terminals a text can begin with, the longest chain.
-    done: dict[int, tuple[int, int, int]] = {}
-    for start in grammar.rules:
-        path: list[tuple[int, list[int]]] = []
-        on_path: set[int] = set()
-
-        def enter(number: int, path: list[tuple[int, list[int]]] = path, on: set[int] = on_path) -> None:
-            on.add(number)
-            path.append((number, [e for h in heads[number] for e in h if e != _TERMINAL]))
-
-        if start not in done:
-            enter(start)
-        while path:
-            number, todo = path[-1]
-            if todo:
-                follow = todo.pop()
-                if follow in on_path:
-                    raise ConfigError(
-                        f"the grammar's rule `{grammar.name(follow)}` begins with itself (left recursion), "
-                        "which llama.cpp cannot follow: put the recursion behind something"
-                    )
-                if follow not in done:
-                    enter(follow)
-                continue
-            path.pop()
-            on_path.discard(number)
-            done[number] = _weigh(heads[number], done)
-            _check_weight(grammar, number, done[number])
-    for number, alternatives in grammar.rules.items():
-        _check_places(grammar, number, alternatives, empty, done)
-
-
-def _heads(alternative: list[int], empty: set[int]) -> list[int]:
-    """The elements with which a text of this alternative can begin."""
-    found = []
-    for element in alternative:
-        found.append(element)
-        if element not in empty:
-            break
-    return found
-
-
-def _weigh(heads: list[list[int]], done: dict[int, tuple[int, int, int]]) -> tuple[int, int, int]:
-    steps, choices, chain = 1, 0, 0
-    for alternative in heads:
-        for element in alternative:
-            if element == _TERMINAL:
-                choices += 1
-            else:
-                below = done[element]
-                steps += below[0]
-                choices += below[1]
-                chain = max(chain, below[2])
-    return steps, choices, chain + 1
-
-
-def _check_weight(grammar: _Grammar, number: int, weight: tuple[int, int, int]) -> None:
-    steps, choices, chain = weight
-    if steps > MAX_STEPS or chain > MAX_CHAIN:
-        raise ConfigError(
-            f"the grammar's rule `{grammar.name(number)}` is too deep: rules that begin with each other "
-            f"({chain} in a chain, {steps} ways)"
-        )
-    if choices > MAX_CHOICES:
-        raise ConfigError(
-            f"the grammar's rule `{grammar.name(number)}` is too ambiguous: {choices} ways to begin, "
-            f"at most {MAX_CHOICES}"
-        )
-
-
-def _check_places(
-    grammar: _Grammar,
-    number: int,
-    alternatives: list[list[int]],
-    empty: set[int],
-    done: dict[int, tuple[int, int, int]],
-) -> None:
-    """The same bound in the middle of a rule."""
-    for alternative in alternatives:
-        choices = 0
-        for element in reversed(alternative):
-            own = 1 if element == _TERMINAL else done[element][1]
-            choices = own + (choices if element in empty else 0)
-            if choices > MAX_CHOICES:
-                _check_weight(grammar, number, (0, choices, 0))

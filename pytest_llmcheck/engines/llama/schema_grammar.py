@@ -17,7 +17,8 @@ from typing import Any
 from pytest_llmcheck.engines.llama import schema_numbers, schema_pattern
 from pytest_llmcheck.engines.llama.gbnf import MAX_REPETITION
 from pytest_llmcheck.engines.llama.schema_merge import BY_TYPE, OPAQUE, TYPES, Flat, Flattener, property_of
-from pytest_llmcheck.engines.llama.schema_pattern import literal, pattern_body, repetition
+from pytest_llmcheck.engines.llama.schema_pattern import pattern_body, repetition
+from pytest_llmcheck.engines.llama.schema_primitives import FORMATS, PRIMITIVES, other_names, scalar
 from pytest_llmcheck.errors import ConfigError
 
 MAX_DEPTH = 40
@@ -26,55 +27,6 @@ MAX_CHARACTERS = 600_000
 MAX_REPEATED = 100_000
 MAX_NOTES = 100
 _NOTES_KEPT = 20
-
-_ESCAPE = r'"\\" (["\\/bfnrt] | "u" ([0-9abcefABCEF] [0-9a-fA-F]{3} | [dD] [0-7] [0-9a-fA-F]{2}))'
-# No surrogates: a pair of escapes is one character to JSON and would be two here.
-_CHAR = r"[^\x22\x5c\x7f\x00-\x1f\ud800-\udfff]"
-_YEAR = '(([1-9] [0-9]{3}) | ("0" [1-9] [0-9]{2}) | ("00" [1-9] [0-9]) | ("000" [1-9]))'
-_FOURTH = '("0" [48] | [2468] [048] | [13579] [26])'
-_OCTET = '("25" [0-5] | "2" [0-4] [0-9] | "1" [0-9]{2} | [1-9] [0-9] | [0-9])'
-_LABEL = "[a-zA-Z0-9] ([a-zA-Z0-9-]{0,20} [a-zA-Z0-9])?"
-
-PRIMITIVES = {
-    "space": r'| " " | "\n"{1,2} [ \t]{0,20}',
-    "char": f"{_CHAR} | {_ESCAPE}",
-    "string": r'"\"" char* "\""',
-    # Without escapes, so that no declared name can be spelled in another way.
-    "key": rf'"\"" {_CHAR}+ "\""',
-    "boolean": '"true" | "false"',
-    "null": '"null"',
-    "natural": '"0" | [1-9] [0-9]{0,15}',
-    "integer": '"0" | "-"? [1-9] [0-9]{0,15}',
-    "number": '"-"? natural ("." [0-9]{1,15})? ([eE] [-+]? [0-9]{1,2})?',
-    "value": "object | array | string | number | boolean | null",
-    "object": '"{" space "}" | "{" space member ("," space member)* space "}"',
-    "member": 'string ":" space value',
-    "array": '"[" space "]" | "[" space value ("," space value)* space "]"',
-    "leap-year": f'([0-9] [0-9] {_FOURTH} | {_FOURTH} "00")',
-    "date": (
-        f'{_YEAR} "-" (("01" | "03" | "05" | "07" | "08" | "10" | "12")'
-        ' "-" ("0" [1-9] | [12] [0-9] | "3" [01])'
-        ' | ("04" | "06" | "09" | "11") "-" ("0" [1-9] | [12] [0-9] | "30")'
-        ' | "02-" ("0" [1-9] | "1" [0-9] | "2" [0-8])) | leap-year "-02-29"'
-    ),
-    "time": (
-        '([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9] ("." [0-9]{1,6})?'
-        ' ("Z" | [-+] ([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9])'
-    ),
-    "date-time": 'date "T" time',
-    "uuid": '[0-9a-fA-F]{8} "-" [0-9a-fA-F]{4} "-" [0-9a-fA-F]{4} "-" [0-9a-fA-F]{4} "-" [0-9a-fA-F]{12}',
-    "ipv4": f'{_OCTET} "." {_OCTET} "." {_OCTET} "." {_OCTET}',
-    "email": (
-        f'[a-zA-Z0-9_]+ ([.+-] [a-zA-Z0-9_]+){{0,4}} "@" ({_LABEL} "."){{1,4}} [a-zA-Z]{{2,10}}'
-    ),
-}  # fmt: skip
-"""Rules by name; those that a grammar uses are put into it."""
-
-FORMATS = {
-    "date": (10, 10), "time": (9, 21), "date-time": (20, 32), "uuid": (36, 36), "ipv4": (7, 15),
-    "email": (6, None),
-}  # fmt: skip
-"""Formats that are enforced, with the least and the largest length."""
 
 
 def schema_to_gbnf(schema: Any) -> tuple[str, tuple[str, ...]]:
@@ -256,13 +208,13 @@ class _Converter:
 
     def _constant(self, value: Any) -> str:
         if isinstance(value, dict) and value:
-            members = [f'{_text(name)} ":" space {self._constant(below)}' for name, below in value.items()]
+            members = [f'{scalar(name)} ":" space {self._constant(below)}' for name, below in value.items()]
             return '"{" space ' + ' "," space '.join(members) + ' space "}"'
         if isinstance(value, list) and value:
             return '"[" space ' + ' "," space '.join(map(self._constant, value)) + ' space "]"'
         if isinstance(value, dict | list):
             return '"{" space "}"' if isinstance(value, dict) else '"[" space "]"'
-        return _text(value)
+        return scalar(value)
 
     # Strings.
 
@@ -310,8 +262,8 @@ class _Converter:
     # Numbers.
 
     def _bounds(self, flat: Flat, path: str) -> tuple[Decimal | None, Decimal | None, bool, bool]:
-        low, above = _tighter(flat.get("minimum"), flat.get("exclusiveMinimum"), lower=True)
-        high, below = _tighter(flat.get("maximum"), flat.get("exclusiveMaximum"), lower=False)
+        low, above = schema_numbers.tighter(flat.get("minimum"), flat.get("exclusiveMinimum"), lower=True)
+        high, below = schema_numbers.tighter(flat.get("maximum"), flat.get("exclusiveMaximum"), lower=False)
         return low, high, above, below
 
     def _integer(self, flat: Flat, path: str, depth: int) -> str | None:
@@ -341,10 +293,10 @@ class _Converter:
             self._note("multipleOf", path)
         if low is not None and high is not None and (low > high or (low == high and (above or below))):
             return None
-        if low is not None and not _whole(low):
+        if low is not None and not schema_numbers.is_whole(low):
             self._note("exclusiveMinimum" if above else "minimum", path, "not a whole number")
             low, above = None, False
-        if high is not None and not _whole(high):
+        if high is not None and not schema_numbers.is_whole(high):
             self._note("exclusiveMaximum" if below else "maximum", path, "not a whole number")
             high, below = None, False
         if low is None and high is None:
@@ -428,7 +380,7 @@ class _Converter:
                 if name in needed:
                     return None
                 continue
-            members.append((self._add(f'{_text(name)} ":" space {rule}', path), name in needed))
+            members.append((self._add(f'{scalar(name)} ":" space {rule}', path), name in needed))
         other = self._other(flat, path, depth)
         low, high = int(flat.get("minProperties", 0)), flat.get("maxProperties")
         high = None if high is None else int(high)
@@ -475,7 +427,7 @@ class _Converter:
         if declared:
             if names is not True:
                 self._note("propertyNames", path, "beside declared properties")
-            key = self._add(_other_names(declared), path)
+            key = self._add(other_names(declared), path)
         elif names is not True:
             found = self.visit({"allOf": [{"type": "string"}, names]}, f"{path}.*", depth + 1)
             if found is None:
@@ -549,50 +501,6 @@ class _Converter:
 
 def _step(name: str) -> str:
     return f".{name}" if re.fullmatch(r"\w+", name) else f"[{json.dumps(name)}]"
-
-
-def _text(value: Any) -> str:
-    """A scalar as JSON, in GBNF."""
-    text = json.dumps(value, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        text = json.dumps(value)
-    return literal(text)
-
-
-def _other_names(names: set[str]) -> str:
-    """A key that is none of the names, by a tree over their characters."""
-
-    def below(suffixes: list[str]) -> str:
-        heads = dict.fromkeys(suffix[0] for suffix in sorted(suffixes) if suffix)
-        excluded = "".join(f"\\U{ord(head):08x}" for head in heads)
-        parts = [f"{_CHAR[:-1]}{excluded}] {_CHAR}*"]
-        for head in heads:
-            rest = [suffix[1:] for suffix in suffixes if suffix[:1] == head]
-            parts.append(f"[\\U{ord(head):08x}] ({below(rest)})")
-        if "" not in suffixes:
-            parts.append('""')
-        return " | ".join(parts)
-
-    # Names with quotes or the like cannot be spelled without escapes, which keys have none of.
-    plain = [name for name in names if name and re.fullmatch(r'[^"\\\x7f\x00-\x1f\ud800-\udfff]+', name)]
-    if not plain:
-        return PRIMITIVES["key"]
-    # An empty key is nobody's wish.
-    return f'"\\"" ({below([*plain, ""])}) "\\""'
-
-
-def _tighter(inclusive: Any, exclusive: Any, *, lower: bool) -> tuple[Decimal | None, bool]:
-    """The bound that rules, and whether it is itself excluded."""
-    one, other = (None if bound is None else Decimal(str(bound)) for bound in (inclusive, exclusive))
-    if one is None or other is None:
-        return (one, False) if other is None else (other, True)
-    return (other, True) if (other >= one if lower else other <= one) else (one, False)
-
-
-def _whole(bound: Decimal) -> bool:
-    return bound == bound.to_integral_value() and abs(bound) < 10**12
 
 
 def _references(body: str) -> list[str]:

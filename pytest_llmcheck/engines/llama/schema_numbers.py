@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from decimal import Decimal
+from decimal import Decimal
+from typing import Any
 
 DIGITS = 15
 """Digits of a number: any two decimals of so many are different doubles, in the same order."""
@@ -133,3 +131,16 @@ def _same_length(low: str, high: str) -> str:
     if high[1:] != "9" * rest:
         parts.append(f'"{high[0]}" ({_same_length("0" * rest, high[1:])})')
     return f"{prefix}({' | '.join(parts)})"
+
+
+def tighter(inclusive: Any, exclusive: Any, *, lower: bool) -> tuple[Decimal | None, bool]:
+    """The bound that rules, and whether it is itself excluded."""
+    one, other = (None if bound is None else Decimal(str(bound)) for bound in (inclusive, exclusive))
+    if one is None or other is None:
+        return (one, False) if other is None else (other, True)
+    return (other, True) if (other >= one if lower else other <= one) else (one, False)
+
+
+def is_whole(bound: Decimal) -> bool:
+    """Whether a bound of a number can be kept."""
+    return bound == bound.to_integral_value() and abs(bound) < 10**12
