@@ -8,61 +8,32 @@ error.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import threading
 import zlib
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import msgspec
 
-from pytest_llmcheck.engines.llama.machine import code_identity, library_hash, machine_identity
 from pytest_llmcheck.engines.llama.settings import Info, Settings
-from pytest_llmcheck.engines.reply import shorten
-from pytest_llmcheck.engines.types import Completion, Request, Sampling, ScoreRequest, Scoring
+from pytest_llmcheck.engines.types import Completion, Request, ScoreRequest, Scoring
 from pytest_llmcheck.errors import EngineError
 from pytest_llmcheck.session import cache_file as file
+from pytest_llmcheck.session.cache_keys import Answer, Key, Keys
 
 if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-    from pytest_llmcheck.engines.types import Numerics
 
 Mode = Literal["on", "off", "refresh", "only"]
-Answer = TypeVar("Answer", Completion, Scoring)
 Stored = TypeVar("Stored")
 
-#: Of keys and values; another one finds nothing of the old.
-FORMAT = 1
 DEFAULT_LIMIT = 1 << 30
 #: A put trims when the values take this share more than the limit.
 SLACK = 1.1
 #: A use is not written down again within these seconds: a repeated run of an unchanged suite writes nothing.
 USE_RESOLUTION = 600
-
-
-class Key(Generic[Answer]):
-    """What a reply is found by. Made by `ReplyCache.key`.
-
-    Attributes:
-        digest: SHA-256 over all that decides the reply.
-        answer: `Completion` or `Scoring`.
-        kept: False for a request whose answer is never cached.
-    """
-
-    __slots__ = ("_model", "_prompt", "answer", "digest", "kept")
-
-    def __init__(self, digest: bytes, answer: type[Answer], model: str, prompt: str, *, kept: bool) -> None:
-        self.digest = digest
-        self.kept = kept
-        self.answer: type[Answer] = answer
-        self._model = model
-        self._prompt = prompt
-
-    def __str__(self) -> str:
-        what = "reply" if self.answer is Completion else "scoring"
-        return f"{what} of model {self._model!r} to the prompt {shorten(self._prompt, 200)}"
 
 
 class ReplyCache:
@@ -102,7 +73,7 @@ class ReplyCache:
             kind: msgspec.msgpack.Decoder(kind) for kind in (Completion, Scoring, Info)
         }
         self._encoder = msgspec.msgpack.Encoder()
-        self._prefixes: dict[tuple[Settings, Numerics], bytes] = {}
+        self._keys = Keys()
 
     # -- keys -----------------------------------------------------------------------------------
 
@@ -118,37 +89,7 @@ class ReplyCache:
         The model's name, paths, the timeout and the number of threads are no part of it (where threads
         matter, the numerics have them), nor are seed and filters of a greedy request.
         """
-        known = (settings, info.numerics)
-        prefix = self._prefixes.get(known)
-        if prefix is None:
-            context = msgspec.structs.replace(_without_paths(settings).context, threads=0)
-            host = msgspec.structs.replace(_without_paths(settings).host, require_gpu=False)
-            prefix = self._prefixes[known] = self._encoder.encode(
-                (FORMAT, code_identity(), settings.weights, host, context, info.numerics)
-            )
-        bare: Request | ScoreRequest
-        if isinstance(request, Request):
-            bare = msgspec.structs.replace(request, prompt="", timeout=0.0)
-            if request.sampling.greedy:
-                bare = msgspec.structs.replace(bare, sampling=Sampling())
-            kept = True
-        else:
-            bare = msgspec.structs.replace(request, prompt="", timeout=0.0)
-            kept = not request.read_rows and not request.write_rows
-        digest = hashlib.sha256(prefix)
-        digest.update(self._encoder.encode((type(request).__name__, bare)))
-        digest.update(request.prompt.encode("utf-8", "surrogatepass"))
-        if isinstance(request, Request):
-            return Key(digest.digest(), Completion, settings.name, request.prompt, kept=kept)
-        return Key(digest.digest(), Scoring, settings.name, request.prompt, kept=kept)
-
-    def _info_key(self, settings: Settings) -> bytes:
-        # Unlike a reply, it may say how many threads there are; and a GPU that is required was found.
-        bare = _without_paths(settings)
-        identity = (FORMAT, "info", code_identity(), library_hash(), machine_identity())
-        return hashlib.sha256(
-            self._encoder.encode((*identity, bare.weights, bare.host, bare.context))
-        ).digest()
+        return self._keys.of(settings, info, request)
 
     # -- reading and writing --------------------------------------------------------------------
 
@@ -160,7 +101,7 @@ class ReplyCache:
         """
         if not self._reads and self.mode != "only":
             return None
-        found = self._load(self._info_key(settings), Info)
+        found = self._load(self._keys.of_info(settings), Info)
         if found is None and self.mode == "only":
             raise self._missing(
                 f"what decides the replies of model {settings.name!r} on this machine (libraries, processor, "
@@ -171,7 +112,7 @@ class ReplyCache:
     def keep_info(self, settings: Settings, info: Info) -> None:
         """Remember what a host says of itself; to be called whenever one has been started."""
         if self._writes:
-            self._store(self._info_key(settings), info)
+            self._store(self._keys.of_info(settings), info)
 
     def get(self, key: Key[Answer]) -> Answer | None:
         """The reply, if it is known.
@@ -403,14 +344,3 @@ class ReplyCache:
     def _say(self, text: str) -> None:
         if self.trouble is None:
             self.trouble = text
-
-
-def _without_paths(settings: Settings) -> Settings:
-    replace = msgspec.structs.replace
-    adapters = tuple(replace(adapter, path="") for adapter in settings.context.adapters)
-    return replace(
-        settings,
-        name="",
-        host=replace(settings.host, path=""),
-        context=replace(settings.context, adapters=adapters),
-    )

@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_llmcheck.engines.llama import machine
+from pytest_llmcheck.engines.llama.machine import library_hash
 from pytest_llmcheck.engines.llama.settings import (
     Adapter,
     ContextSettings,
@@ -46,6 +47,7 @@ from pytest_llmcheck.errors import EngineError
 from pytest_llmcheck.models.store import CACHE_DIR_VARIABLE
 from pytest_llmcheck.session import cache as room
 from pytest_llmcheck.session import cache_file as file
+from pytest_llmcheck.session import cache_keys as keys
 from pytest_llmcheck.session.cache import Mode, ReplyCache
 from tests.support.replies import NUMERICS, TIMINGS, sha
 
@@ -88,7 +90,7 @@ def ask(prompt: str = "Capital of France?", **fields: Any) -> Request:
 @pytest.fixture(autouse=True)
 def _code(monkeypatch: pytest.MonkeyPatch) -> None:
     # Processes of one test agree, also while somebody is working on the engine.
-    monkeypatch.setattr(room, "code_identity", lambda: "tests")
+    monkeypatch.setattr(keys, "code_identity", lambda: "tests")
 
 
 class Folder:
@@ -313,10 +315,10 @@ class TestKeys:
         assert len(digests) == 4
 
     def test_our_own_code_matters(self, cache: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-        before, info_before = cache().key(MODEL, INFO, ask()), cache()._info_key(MODEL)
-        monkeypatch.setattr(room, "code_identity", lambda: "corrected")
+        before, info_before = cache().key(MODEL, INFO, ask()), cache()._keys.of_info(MODEL)
+        monkeypatch.setattr(keys, "code_identity", lambda: "corrected")
         assert cache().key(MODEL, INFO, ask()).digest != before.digest
-        assert cache()._info_key(MODEL) != info_before
+        assert cache()._keys.of_info(MODEL) != info_before
 
     def test_it_says_what_it_is(self, cache: Folder) -> None:
         one = cache()
@@ -355,7 +357,7 @@ class TestInfo:
     def test_not_of_another_machine(self, cache: Folder, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
         one = cache()
         one.keep_info(MODEL, INFO)
-        monkeypatch.setattr(room, what, lambda: "other")
+        monkeypatch.setattr(keys, what, lambda: "other")
         assert one.info(MODEL) is None
 
 
@@ -508,11 +510,10 @@ WRITER = """
 import sys
 from pathlib import Path
 from tests.session.test_cache import INFO, MODEL, ask, reply
-from pytest_llmcheck.session import cache as room
-from pytest_llmcheck.session import cache_file as file
+from pytest_llmcheck.session import cache_keys as keys
 from pytest_llmcheck.session.cache import ReplyCache
 
-room.code_identity = lambda: "tests"
+keys.code_identity = lambda: "tests"
 
 def write(path, name, count):
     cache = ReplyCache(Path(path), mode="on")
@@ -850,14 +851,14 @@ class TestMachine:
         monkeypatch.setenv("LLAMA_CPP_LIB_PATH", str(tmp_path))
         for name in ("libllama.so", "libggml.so", "libmtmd.so"):
             (tmp_path / name).write_text(name)
-        found = machine.library_hash.__wrapped__()
+        found = library_hash.__wrapped__()
         (tmp_path / "libmtmd.so").write_text("changed, and computes nothing of ours")
-        assert machine.library_hash.__wrapped__() == found
+        assert library_hash.__wrapped__() == found
         (tmp_path / "libllama.so").write_text("another build")
-        assert machine.library_hash.__wrapped__() != found
+        assert library_hash.__wrapped__() != found
         monkeypatch.setenv("LLAMA_CPP_LIB_PATH", str(tmp_path / "missing"))
         with pytest.raises(EngineError, match="correct LLAMA_CPP_LIB_PATH"):
-            machine.library_hash.__wrapped__()
+            library_hash.__wrapped__()
 
     def test_the_version_of_numpy_is_part_of_the_code(self, monkeypatch: pytest.MonkeyPatch) -> None:
         code = machine.code_identity.__wrapped__()
