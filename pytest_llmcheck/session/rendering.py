@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_llmcheck.errors import ConfigError, PromptError, did_you_mean
 from pytest_llmcheck.prompts import ChatTemplate, normalise, template_of, with_system
@@ -13,6 +13,18 @@ if TYPE_CHECKING:
 
     from pytest_llmcheck.models import ResolvedModel
     from pytest_llmcheck.prompts import Messages
+
+
+class Rendered(NamedTuple):
+    """A rendered prompt.
+
+    Attributes:
+        text: as the model sees it.
+        template: what made it.
+    """
+
+    text: str
+    template: ChatTemplate
 
 
 class Prompts:
@@ -36,7 +48,7 @@ class Prompts:
         system: str | None,
         tools: Sequence[dict[str, Any]] | None,
         variables: dict[str, Any],
-    ) -> tuple[str, ChatTemplate]:
+    ) -> Rendered:
         """The text, and the template that made it.
 
         Args:
@@ -68,4 +80,4 @@ class Prompts:
             conversation = with_system(conversation, system)
         elif spec.system is not None and not any(m["role"] == "system" for m in conversation):
             conversation = with_system(conversation, spec.system)
-        return template.render(conversation, tools=tools, **variables), template
+        return Rendered(template.render(conversation, tools=tools, **variables), template)

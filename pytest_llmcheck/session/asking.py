@@ -1,0 +1,229 @@
+"""Behind `llm`: from checked arguments to requests, and from completions to replies."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pytest_llmcheck.engines.constraint import constraint_of
+from pytest_llmcheck.engines.reply import Reply
+from pytest_llmcheck.engines.score import Score
+from pytest_llmcheck.engines.types import Fingerprint, Prompt, Request, Sampling, ScoreRequest
+from pytest_llmcheck.errors import PromptError
+from pytest_llmcheck.session.arguments import check_max_tokens
+from pytest_llmcheck.session.pool import settings_of, vocabulary_of
+from pytest_llmcheck.session.rendering import Prompts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_llmcheck.engines.llama.settings import Info, Settings
+    from pytest_llmcheck.engines.types import Scoring
+    from pytest_llmcheck.models import ModelSpec, ResolvedModel
+    from pytest_llmcheck.prompts import ChatTemplate, Messages
+    from pytest_llmcheck.session.rendering import Rendered
+    from pytest_llmcheck.session.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What a test hands over to be rendered.
+
+    Attributes:
+        messages: the user's text, or messages.
+        system: the system prompt; None takes that of the mark, else that of the model.
+        tools: definitions for the template.
+        variables: what else the template reads.
+    """
+
+    messages: Messages
+    system: str | None = None
+    tools: Sequence[dict[str, Any]] | None = None
+    variables: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a reply is to be made.
+
+    Attributes:
+        sampling: how tokens are chosen.
+        max_tokens: bound of the reply; None takes that of the mark, else that of the configuration.
+        constrain: a JSON Schema or a grammar that the text is held to.
+    """
+
+    sampling: Sampling
+    max_tokens: int | None = None
+    constrain: dict[str, Any] | bool | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request, and what its prompt was rendered from."""
+
+    request: Request
+    rendered: Rendered
+
+
+class Asking:
+    """Renders, asks and scores for one model of a run. Thread-safe."""
+
+    def __init__(self, run: Run, model: ResolvedModel) -> None:
+        self.run = run
+        self.model = model
+        self.prompts = Prompts(model)
+        self._known: dict[int | None, Settings] = {}
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The declared model."""
+        return self.model.spec
+
+    @property
+    def settings(self) -> Settings:
+        """What the engine is to load, under the marks of this moment."""
+        n_ctx = self.run.settings.n_ctx
+        found = self._known.get(n_ctx)
+        if found is None:
+            found = self._known[n_ctx] = settings_of(self.model, n_ctx)
+        return found
+
+    def render(self, conversation: Conversation) -> Rendered:
+        """The prompt of a conversation, under the marks of this moment.
+
+        Raises:
+            PromptError: it makes no prompt.
+            ConfigError: a variable that the template never reads.
+        """
+        given, of_mark = conversation, self.run.settings.system
+        return self.prompts.render(
+            given.messages, of_mark if given.system is None else given.system, given.tools, given.variables
+        )
+
+    def tokenise(self, rendered: Rendered) -> Prompt:
+        """The prompt with its token ids."""
+        text = rendered.text
+        return Prompt(text, self.run.answers.engine(self.settings).tokenise(text))
+
+    def question(self, conversation: Conversation, manner: Manner) -> Question:
+        """What is to be asked of the engine.
+
+        Raises:
+            PromptError: the conversation makes no prompt, or the constraint cannot be kept.
+            ConfigError: a wrong argument.
+        """
+        run, limit = self.run, manner.max_tokens
+        rendered = self.render(conversation)
+        if limit is None:
+            limit = run.settings.max_tokens or run.config.max_tokens
+        request = Request(
+            prompt=rendered.text,
+            max_tokens=check_max_tokens(limit),
+            sampling=manner.sampling,
+            timeout=run.config.timeout,
+            constraint=None if manner.constrain is None else constraint_of(manner.constrain),
+        )
+        return Question(request, rendered)
+
+    def ask(self, questions: Sequence[Question]) -> list[Reply]:
+        """The replies to all of them, decoded together."""
+        run, settings = self.run, self.settings
+        done = run.answers.complete(settings, [question.request for question in questions])
+        info = run.answers.info(settings)
+        replies = []
+        for question, (completion, cached) in zip(questions, done, strict=True):
+            request = question.request
+            prompt = Prompt(request.prompt, completion.prompt_ids)
+            made = self.fingerprint(
+                info, question.rendered.template, prompt, request.sampling, request.max_tokens
+            )
+            if request.constraint is not None:
+                made = msgspec.structs.replace(made, constraint=request.constraint.sha256)
+            reply = Reply(
+                text=completion.text,
+                finish_reason=completion.finish_reason,
+                tokens=completion.tokens,
+                end=completion.end,
+                prompt=prompt,
+                timings=completion.timings,
+                fingerprint=made,
+                unenforced=completion.ignored,
+                cached=cached,
+            ).heard_by(run.recorder, run.health)
+            run.recorder.asked(reply)
+            replies.append(reply)
+        run.tell_trouble()
+        return replies
+
+    def score(
+        self, conversation: Conversation, continuation: str | tuple[int, ...], against: Asking | None
+    ) -> Score:
+        """The log-probabilities of a continuation; `against` another model, its divergence too."""
+        rendered = self.render(conversation)
+        request = ScoreRequest(
+            prompt=rendered.text, continuation=continuation, timeout=self.run.config.timeout
+        )
+        answers, settings = self.run.answers, self.settings
+        if against is None:
+            scoring, cached = answers.score(settings, request)
+        else:
+            scoring, cached = self._compared(request, against), False
+        prompt = Prompt(request.prompt, scoring.prompt_ids)
+        return Score(
+            tokens=scoring.tokens,
+            prompt=prompt,
+            timings=scoring.timings,
+            fingerprint=self.fingerprint(answers.info(settings), rendered.template, prompt, Sampling(), 0),
+            divergence=scoring.divergence,
+            same_top=scoring.same_top,
+            cached=cached,
+        )
+
+    def _compared(self, request: ScoreRequest, other: Asking) -> Scoring:
+        """Score against the other's rows, which go through a file: both need not be loaded at a time."""
+        mine, theirs = (vocabulary_of(asking.model.header) for asking in (self, other))
+        if mine != theirs:
+            raise PromptError(
+                f"models {self.spec.name!r} and {other.spec.name!r} have different vocabularies: their "
+                "distributions cannot be compared"
+            )
+        answers = self.run.answers
+        path = answers.pool.folder / f"rows-{secrets.token_hex(8)}"
+        try:
+            replace = msgspec.structs.replace
+            other.run.answers.score(other.settings, replace(request, write_rows=str(path)))
+            scoring, _ = answers.score(self.settings, replace(request, read_rows=str(path)))
+        finally:
+            path.unlink(missing_ok=True)
+        return scoring
+
+    def fingerprint(
+        self, info: Info, template: ChatTemplate, prompt: Prompt, sampling: Sampling, max_tokens: int
+    ) -> Fingerprint:
+        """Of a reply to this prompt."""
+        context = self.settings.context
+        settings = {"n_ctx": str(context.n_ctx)}
+        if context.rope is not None:
+            settings |= {
+                f"rope_{key}": str(v)
+                for key, v in msgspec.structs.asdict(context.rope).items()
+                if v is not None
+            }
+        return Fingerprint(
+            model=self.spec.name,
+            quant=self.model.header.quant,
+            build=info.build,
+            device=info.device,
+            weights=self.model.sha256,
+            adapters=tuple(f"{adapter.sha256}@{adapter.scale:g}" for adapter in context.adapters),
+            template=template.sha256,
+            prompt=prompt.sha256,
+            sampling=sampling,
+            max_tokens=max_tokens,
+            numerics=info.numerics,
+            settings=tuple(sorted(settings.items())),
+            noise=info.noise,
+        )
