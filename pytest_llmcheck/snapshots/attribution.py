@@ -6,15 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     Facts = Mapping[str, str]
 
-MODEL = ("weights", "adapters", "template", "settings")
-"""Facts that make two replies come from the same model when they are equal."""
+MODEL = ("template", "weights", "adapters", "settings")
+"""Facts that make two replies come from the same model when they are equal; in the order of being named."""
 
-ASKED = ("sampling", "seed", "max_tokens", "constraint", "prompt", "numerics")
+ASKED = ("sampling", "seed", "max_tokens", "constraint", "prompt", "prompt_tokens", "numerics")
 """Facts that differ from test to test, or from machine to machine."""
+
+FIRST = ("template", "prompt_tokens")
+"""Facts that are said before all others: a model that sees another prompt is another model."""
+
+_ADDED_LATER = frozenset({"prompt_tokens"})
+"""Facts that baselines recorded with earlier versions lack: they say nothing there."""
+
+_PLURAL = frozenset({"weights", "adapters", "settings", "numerics"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +46,21 @@ class Attribution:
 def attribute(expected: Facts, received: Facts) -> Attribution:
     """Compare the facts of a baseline with those of a reply.
 
-    A prompt that differs under a differing template is taken as its consequence, and so is the rule for rows
-    under differing weights.
+    A prompt that differs under a differing template, or under another date or other variables of the model,
+    is taken as its consequence, and so is the rule for rows under differing weights. A template that differs
+    and yet made the same prompt is named, and is no cause.
 
     Args:
         expected: `Baseline.facts` of the recorded reply.
         received: `Baseline.facts` of the reply on trial.
     """
     differing = differences(expected, received)
+    if "template" in differing and expected.get("prompt", "") == received.get("prompt"):
+        # It can be no cause here, and yet nobody should have to find out that it changed.
+        rest = attribute({**expected, "template": ""}, {**received, "template": ""})
+        sentence = rest.sentence.replace("nothing that", "nothing else that")
+        changed = _template(expected, received)
+        return Attribution(rest.differing, f"{changed}, but it renders this prompt as before; {sentence}")
     if not differing:
         return Attribution(
             (),
@@ -54,17 +69,42 @@ def attribute(expected: Facts, received: Facts) -> Attribution:
         )
     if len(differing) == 1:
         return Attribution(differing, f"cause: {_CAUSES[differing[0]](expected, received)}")
-    return Attribution(
-        differing,
-        f"not separated: {listed(differing)} differ; {_separating_run(differing, expected, received)}",
-    )
+    run = _separating_run(differing, expected, received)
+    if any(key in FIRST for key in differing):
+        return Attribution(differing, f"{named(differing, expected, received)}: not separated; {run}")
+    return Attribution(differing, f"not separated: {named(differing, expected, received)}; {run}")
+
+
+def named(differing: Sequence[str], expected: Facts, received: Facts) -> str:
+    """Which facts differ, the chat template or the tokeniser first: with it, all else is another question.
+
+    Args:
+        differing: names of facts, at least one.
+        expected: facts of the baseline.
+        received: facts of the reply on trial.
+    """
+    for key in FIRST:
+        if key in differing:
+            others = [other for other in differing if other != key]
+            verb = "differ" if len(others) > 1 or _PLURAL.intersection(others) else "differs"
+            return f"{_CAUSES[key](expected, received)}" + (
+                f", and {listed(others)} {verb} too" if others else ""
+            )
+    return f"{listed([*differing])} differ"
 
 
 def differences(expected: Facts, received: Facts) -> tuple[str, ...]:
     """The names of the facts that differ and are not the consequence of another."""
     differing = [key for key in MODEL + ASKED if expected.get(key, "") != received.get(key, "")]
-    if "template" in differing and "prompt" in differing:
-        differing.remove("prompt")
+    for key in _ADDED_LATER.intersection(differing):
+        if not expected.get(key) or not received.get(key):
+            differing.remove(key)
+    consequences = set()
+    if "template" in differing or ("settings" in differing and _prompt_settings(expected, received)):
+        consequences |= {"prompt", "prompt_tokens"}
+    if "prompt" in differing:
+        consequences.add("prompt_tokens")
+    differing = [key for key in differing if key not in consequences]
     if "sampling" in differing and "seed" in differing:
         differing.remove("seed")
     # How many rows a decode step has at least follows from the types of the tensors.
@@ -125,6 +165,11 @@ def _prompt(expected: Facts, received: Facts) -> str:
     )
 
 
+def _prompt_tokens(expected: Facts, received: Facts) -> str:
+    former, now = (_hash(facts, "prompt_tokens") for facts in (expected, received))
+    return f"the tokeniser changed (an equal prompt, other token ids: {former} -> {now})"
+
+
 def _numerics(expected: Facts, received: Facts) -> str:
     parts = _parts("numerics_parts", "; ", expected, received)
     former, now = expected.get("build", "?"), received.get("build", "?")
@@ -142,6 +187,7 @@ _CAUSES: dict[str, Callable[[Facts, Facts], str]] = {
     "max_tokens": _max_tokens,
     "constraint": _constraint,
     "prompt": _prompt,
+    "prompt_tokens": _prompt_tokens,
     "numerics": _numerics,
 }
 
@@ -149,6 +195,13 @@ _CAUSES: dict[str, Callable[[Facts, Facts], str]] = {
 def _separating_run(differing: tuple[str, ...], expected: Facts, received: Facts) -> str:
     """The run in which fewer facts differ, so that its outcome says more."""
     former, now = expected.get("model", "?"), received.get("model", "?")
+    if "prompt_tokens" in differing:
+        # It comes with the file or with the engine, never alone.
+        differing = tuple(key for key in differing if key != "prompt_tokens")
+        if differing == ("weights",):
+            return "the tokeniser comes with the file, so no run separates them"
+        if differing == ("numerics",):
+            return "the tokeniser comes with the engine: run with the former build to see"
     of_model = [key for key in differing if key in MODEL]
     others = [key for key in differing if key not in MODEL]
     if of_model and others:
@@ -165,6 +218,14 @@ def _separating_run(differing: tuple[str, ...], expected: Facts, received: Facts
         asked = [key for key in others if key != "numerics"]
         return f"restore {listed(asked)} in the test and run again to separate them"
     return "change one at a time in the test to separate them"
+
+
+def _prompt_settings(expected: Facts, received: Facts) -> bool:
+    """Whether settings changed that the prompt is made of, see `prompts.variables.prompt_settings`."""
+    return any(
+        name in ("date", "content_tokens") or name.startswith("template_variables.")
+        for name in _changed("settings", ", ", expected, received)
+    )
 
 
 def _parts(key: str, separator: str, expected: Facts, received: Facts) -> str:

@@ -63,6 +63,7 @@ class Baseline:
             "max_tokens": str(made.max_tokens),
             "constraint": made.constraint,
             "prompt": made.prompt,
+            "prompt_tokens": made.prompt_tokens,
             "build": made.build,
             "numerics": made.numerics.digest,
             "numerics_parts": _parts(made.numerics),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_llmcheck.engines.reply import Reply
 from pytest_llmcheck.snapshots import explanation
-from pytest_llmcheck.snapshots.attribution import MODEL, attribute, listed, unstable
+from pytest_llmcheck.snapshots.attribution import MODEL, attribute, named, unstable
 from pytest_llmcheck.snapshots.baseline import Baseline, SnapshotError, parse
 from pytest_llmcheck.snapshots.comparators import comparator, json, text
 from pytest_llmcheck.snapshots.explanation import Explanation, relative, update_command
@@ -299,7 +299,7 @@ def _refusal(expected: Baseline, now: Baseline) -> str:
     former = expected.facts.get("model", f"kind {expected.kind}")
     return (
         f"{explanation.title(now)} not compared with the baseline of {former}: "
-        f"{listed(_unlike(expected, now))} differ; name the comparison that is meant, "
+        f"{named(_unlike(expected, now), expected.facts, now.facts)}; name the comparison that is meant, "
         f'llm_snapshot(compare="text") or llm_snapshot(compare="json")'
     )
 
