@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.errors import PromptError
-from pytest_llmcheck.prompts.template import ChatTemplate
+from pytest_llmcheck.prompts.formats import format_source
+from pytest_llmcheck.prompts.override import IN_FILES
+from pytest_llmcheck.prompts.template import FIXED_DATE, ChatTemplate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,25 +32,36 @@ def template_of(header: GGUFHeader, spec: ModelSpec, *, tools: bool) -> ChatTemp
         bos_token=header.bos_token,
         eos_token=header.eos_token,
         special_tokens=header.special_tokens,
+        date=FIXED_DATE if spec.date is None else spec.date,
         origin=f"the chat template of model {spec.name!r}",
     )
 
 
 def choose_template(
-    header_templates: Mapping[str, str], override: Path | None, *, model: str, tools: bool
+    header_templates: Mapping[str, str], override: Path | str | None, *, model: str, tools: bool
 ) -> str:
     """The source of the chat template to render with, chosen as ``transformers`` chooses.
 
     Args:
         header_templates: the templates in the GGUF by name; the plain ``tokenizer.chat_template`` is
             ``default``, and ``tokenizer.chat_template.NAME`` is ``NAME``.
-        override: a jinja file that replaces all of them (``chat_template`` in the configuration).
+        override: what replaces all of them (``chat_template`` in the configuration): a jinja file, the name
+            of one of these templates, or that of a known format.
         model: the model's name, for messages.
-        tools: whether tools are offered; then ``tool_use`` is preferred.
+        tools: whether tools are given, if only an empty list; then ``tool_use`` is preferred.
 
     Raises:
         PromptError: there is none, none that fits, or the override cannot be read.
+        ConfigError: the override is a name that is not known.
     """
+    if isinstance(override, str):
+        if override in header_templates:
+            return header_templates[override]
+        if override in IN_FILES:
+            names = ", ".join(sorted(header_templates)) or "none"
+            message = f"model {model!r} has no chat template {override!r} in its file, only: {names}"
+            raise PromptError(f"{message}; correct chat_template, or take it away")
+        return format_source(override)
     if override is not None:
         return _read(override, model)
     remedy = f'chat_template = "file.jinja" in [tool.llmcheck.models.{model}]'

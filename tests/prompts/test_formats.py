@@ -1,4 +1,4 @@
-"""Our own jinja files against llama.cpp's built-in formats, byte for byte, and what makes them usable by name."""
+"""Our own jinja files against llama.cpp's built-in formats, byte for byte, and their names."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ JUDGES = {
     "chatml": Judge("chatml", start=""),
     "command-r": Judge("command-r"),
     "deepseek": Judge("deepseek"),
-    "deepseek-2": Judge("deepseek2", eos="<｜end▁of▁sentence｜>"),
+    "deepseek-2": Judge("deepseek2", eos="<｜end▁of▁sentence｜>"),  # noqa: RUF001
     "deepseek-3": Judge("deepseek3"),
     "exaone-3": Judge("exaone3", start=""),
     "exaone-4": Judge("exaone4", start=""),
@@ -206,7 +206,8 @@ def test_an_unknown_name_has_a_hint() -> None:
     with pytest.raises(ConfigError) as caught:
         format_named("chatmll")
     assert str(caught.value) == (
-        "'chatmll' is no known chat format: did you mean 'chatml'?; for a file without a suffix write './chatmll'"
+        "'chatmll' is no known chat format: did you mean 'chatml'?; "
+        "for a file without a suffix write './chatmll'"
     )
 
 
