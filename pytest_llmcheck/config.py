@@ -7,6 +7,7 @@ so that CI may hold the candidate's weights alone.
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from pytest_llmcheck.config_models import ModelReader, is_refused
 from pytest_llmcheck.config_tables import TopTable
 from pytest_llmcheck.errors import ConfigError, did_you_mean
 from pytest_llmcheck.models.spec import ModelSpec
+from pytest_llmcheck.prompts.override import template_override
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +37,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         timeout: seconds that one request may take.
         max_tokens: upper bound of a reply's length, in tokens, where a test gives none.
         cache_size: megabytes that the reply cache may take.
+        audit_ignore: ids of the audit's findings that are accepted for every model; `ModelSpec.audit_ignore`
+            of each has them too.
         configured: False where no model is declared and the built-in demo model stands in.
     """
 
@@ -45,6 +49,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = 600.0
     max_tokens: int = 512
     cache_size: int = 1024
+    audit_ignore: tuple[str, ...] = ()
     configured: bool = False
 
     def select(self, names: Sequence[str] = ()) -> tuple[ModelSpec, ...]:
@@ -78,7 +83,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         if name == "all":
             return tuple(self.models.values())
         if name.lower().endswith(".gguf"):
-            spec = _model_of_file(name)
+            spec = replace(_model_of_file(name), audit_ignore=self.audit_ignore)
             if spec.name in self.models:
                 raise ConfigError(_two_files(spec, self.models[spec.name]))
             return (spec,)
@@ -138,23 +143,25 @@ class _Reader(ModelReader):
         if not self.prefix and "tool" in table:
             self.fail("tool", f"in {self.origin.name} the keys stand at the top, without [tool.llmcheck]")
         top = self.convert(table, TopTable)
-        models = self.models(top.models)
-        reference = self.reference(top.reference, models or {DEMO.name: DEMO})
+        self.ignored = self.findings(top.audit_ignore, "audit_ignore")
+        models = self.models(top.models) or {DEMO.name: replace(DEMO, audit_ignore=self.ignored)}
+        reference = self.reference(top.reference, models)
         default = (top.default,) if isinstance(top.default, str) else tuple(top.default or ())
         if top.default is not None and not default:
             self.fail("default", "an empty list; name a model, or leave the key out for the reference")
         for name in default:
             if name != "all":
-                self.known(name, models or {DEMO.name: DEMO}, "default")
+                self.known(name, models, "default")
         return Config(
             origin=self.origin,
             reference=reference,
             default=tuple(dict.fromkeys(default)),
-            models=models or {DEMO.name: DEMO},
+            models=models,
             timeout=top.timeout,
             max_tokens=top.max_tokens,
             cache_size=top.cache_size,
-            configured=bool(models),
+            audit_ignore=self.ignored,
+            configured=bool(top.models),
         )
 
     def reference(self, name: str | None, models: Mapping[str, ModelSpec]) -> str:
@@ -194,6 +201,29 @@ def _model_of_file(path: str) -> ModelSpec:
     file = Path(path).expanduser().absolute()
     name = "".join("-" if is_refused(letter) else letter for letter in file.stem)
     return ModelSpec(name=name, gguf=str(file))
+
+
+def with_template(
+    models: Sequence[ModelSpec], text: str, folder: Path, *, option: str = "--llm-template"
+) -> tuple[ModelSpec, ...]:
+    """The models with another chat template than the declared one.
+
+    Args:
+        models: whose templates are replaced.
+        text: a jinja file, or the name of a known format.
+        folder: the working directory, where relative paths start.
+        option: what gave the text, for messages.
+
+    Raises:
+        ConfigError: there is no such file and no such format.
+    """
+    try:
+        template = template_override(text, folder)
+    except ConfigError as error:
+        raise ConfigError(f"{option}: {error}") from None
+    if isinstance(template, Path) and not template.is_file():
+        raise ConfigError(f"{option}: {template} is no file; correct the path, or name a known format")
+    return tuple(replace(spec, chat_template=template) for spec in models)
 
 
 def _two_files(spec: ModelSpec, other: ModelSpec) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from datetime import date, time
+from math import isfinite
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcheck.config_tables import (
@@ -15,20 +17,28 @@ from pytest_llmcheck.config_tables import (
 )
 from pytest_llmcheck.errors import ConfigError, did_you_mean
 from pytest_llmcheck.models.spec import CACHE_TYPES, QUANTISED_CACHE_TYPES, LoraSpec, ModelSpec, RopeSpec
+from pytest_llmcheck.prompts.override import RENDERED, template_override
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-_PLAIN = ("n_ctx", "width", "threads", "device", "flash_attention", "system")
+_PLAIN = ("n_ctx", "width", "threads", "device", "flash_attention", "content_tokens", "system")
 _GPU = ("gpu_layers", "main_gpu", "split_mode", "require_gpu")
-_READ = ("chat_template", "kv", "lora", "rope", "tensor_split")
+_READ = ("audit_ignore", "chat_template", "date", "kv", "lora", "rope", "template_variables", "tensor_split")
 _INHERITED = (*_PLAIN, *_GPU, *_READ)
-_TABLES_INSIDE = frozenset({"rope"})
+_TABLES_INSIDE = frozenset({"rope", "template_variables"})
 _NAME_REFUSED = frozenset(",[]/")
 
 
 class ModelReader(TableReader):
-    """Reads the declared models of one file."""
+    """Reads the declared models of one file.
+
+    Attributes:
+        ignored: findings of the audit that are accepted for every model.
+    """
+
+    ignored: tuple[str, ...] = ()
 
     def models(self, declared: Mapping[str, Any]) -> dict[str, ModelSpec]:
         """All of them, in the order of the file."""
@@ -78,7 +88,8 @@ class ModelReader(TableReader):
             self.known(table.from_, tables, f"{at}.from")
             base = self.make(table.from_, tables, made, (*pending, name))
         given = self.given(table, at)
-        inherited = {key: getattr(base, key) for key in _INHERITED} if base else {}
+        fresh = {"audit_ignore": self.ignored}
+        inherited = {key: getattr(base, key) for key in _INHERITED} if base else fresh
         spec = ModelSpec(
             name=name,
             gguf=table.gguf,
@@ -96,7 +107,16 @@ class ModelReader(TableReader):
         plain = {key: getattr(table, key) for key in (*_PLAIN, *_GPU)}
         found = {key: value for key, value in plain.items() if value is not None}
         if table.chat_template is not None:
-            found["chat_template"] = self.origin.parent / Path(table.chat_template).expanduser()
+            found["chat_template"] = self.chat_template(table.chat_template, f"{at}.chat_template")
+        if table.template_variables is not None:
+            found["template_variables"] = self.variables(table.template_variables, f"{at}.template_variables")
+        if table.date is not None:
+            if not isinstance(table.date, date):
+                self.fail(f"{at}.date", f"expected a date without quotes (2025-01-31), got {table.date!r}")
+            found["date"] = table.date
+        if table.audit_ignore is not None:
+            own = self.findings(table.audit_ignore, f"{at}.audit_ignore")
+            found["audit_ignore"] = (*self.ignored, *own)
         if table.kv is not None:
             found["kv"] = self.kv(table.kv, f"{at}.kv")
         if table.lora is not None:
@@ -110,6 +130,16 @@ class ModelReader(TableReader):
             found["tensor_split"] = tuple(table.tensor_split)
         return found
 
+    def findings(self, ids: Sequence[str], at: str) -> tuple[str, ...]:
+        """Ids of findings, each known to the audit."""
+        for each in ids:
+            # Only a configuration that silences findings pays for the import.
+            from pytest_llmcheck.prompts.audit.findings import IDS
+
+            if each not in IDS:
+                self.fail(at, f"no finding has the id {each!r}; {did_you_mean(each, IDS)}")
+        return tuple(ids)
+
     def quant(self, at: str, quant: str | None) -> str | None:
         """llama.cpp's name of a quantisation that can be made."""
         if quant is None:
@@ -121,6 +151,34 @@ class ModelReader(TableReader):
             return parse_quant(quant)
         except ConfigError as error:
             self.fail(f"{at}.quant", str(error))
+
+    def chat_template(self, text: str, at: str) -> Path | str:
+        """A jinja file relative to this one, or the name of a known format."""
+        try:
+            return template_override(text, self.origin.parent)
+        except ConfigError as error:
+            self.fail(at, str(error))
+
+    def variables(self, given: Mapping[str, Any], at: str) -> Mapping[str, Any]:
+        """What the chat template is to read, of types that JSON has."""
+        for name, value in given.items():
+            if name in RENDERED:
+                self.fail(f"{at}.{name}", "every prompt brings its own; take this one away")
+            self.json_value(value, f"{at}.{quoted(name)}")
+        return MappingProxyType(dict(given))
+
+    def json_value(self, value: object, at: str) -> None:
+        """Refuse what a template cannot be given: TOML knows dates and times, infinity and NaN."""
+        if isinstance(value, dict):
+            for key, item in value.items():
+                self.json_value(item, f"{at}.{quoted(key)}")
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                self.json_value(item, f"{at}[{index}]")
+        elif isinstance(value, date | time):
+            self.fail(at, f"a template takes texts, numbers, lists and tables; put quotes around {value}")
+        elif isinstance(value, float) and not isfinite(value):
+            self.fail(at, f"expected a finite number, got {value}")
 
     def kv(self, text: str, at: str) -> tuple[str, str]:
         """The types of the K and the V cache; one name is both."""

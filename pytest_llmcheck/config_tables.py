@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 NOT_YET = {"server": "only GGUF files are run"}
 """Keys of a model that are planned but not built, with what holds instead."""
 
+ContentTokens = Literal["special", "plain"]
 Device = Literal["auto", "cpu", "gpu"]
 Scaling = Literal["none", "linear", "yarn"]
 Split = Literal["none", "layer", "row"]
-_CHOICES = {"device": get_args(Device), "scaling": get_args(Scaling), "split_mode": get_args(Split)}
+_CHOICES = {
+    "content_tokens": get_args(ContentTokens),
+    "device": get_args(Device),
+    "scaling": get_args(Scaling),
+    "split_mode": get_args(Split),
+}
 
 _INT32 = 2**31 - 1
 _MOST_THREADS = 512  # GGML_MAX_N_THREADS
@@ -67,7 +73,12 @@ class ModelTable(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     tensor_split: Annotated[list[_Share], msgspec.Meta(max_length=_MOST_DEVICES)] | None = None
     require_gpu: bool | None = None
     chat_template: _Text | None = None
+    template_variables: dict[str, Any] | None = None
+    # A date or a time of a day: msgspec allows only one of them in a union.
+    date: Any = None
+    content_tokens: ContentTokens | None = None
     system: str | None = None
+    audit_ignore: list[str] | None = None
 
 
 class TopTable(msgspec.Struct, frozen=True):
@@ -78,6 +89,7 @@ class TopTable(msgspec.Struct, frozen=True):
     timeout: Annotated[float, msgspec.Meta(gt=0, le=1e6)] = 600.0
     max_tokens: Annotated[int, msgspec.Meta(ge=1, le=_INT32)] = 512
     cache_size: Annotated[int, msgspec.Meta(ge=1, le=_INT32)] = 1024
+    audit_ignore: list[str] = []
     models: dict[str, Any] = {}
 
 

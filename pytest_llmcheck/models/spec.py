@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    import datetime
+    from collections.abc import Mapping
     from pathlib import Path
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
@@ -73,8 +76,15 @@ class ModelSpec:
         split_mode: how several GPUs share the model.
         tensor_split: share of each GPU; empty lets llama.cpp share by free memory.
         require_gpu: fail, with the reason, where no layer can be put on a GPU. ``device = "gpu"`` implies it.
-        chat_template: a jinja file that replaces the template in the GGUF.
+        chat_template: what replaces the template in the GGUF: a jinja file as a path; as a text, the name of
+            a known format (`prompts.formats`) or of one of several templates in the file.
+        template_variables: what the chat template reads besides, such as ``enable_thinking``; JSON values.
+            What a call gives wins.
+        date: what ``strftime_now`` in the template formats; None takes `prompts.template.FIXED_DATE`.
+        content_tokens: whether control tokens in what users and tools say are parsed as such (``special``),
+            as servers do, or are letters only (``plain``).
         system: the system prompt used where a test gives none.
+        audit_ignore: ids of the audit's findings that are known and accepted.
         origin: the file that declares it, for messages; None for a file named on the command line.
     """
 
@@ -95,6 +105,11 @@ class ModelSpec:
     split_mode: Literal["none", "layer", "row"] = "layer"
     tensor_split: tuple[float, ...] = ()
     require_gpu: bool = False
-    chat_template: Path | None = None
+    chat_template: Path | str | None = None
+    # Values may be lists and tables, which have no hash.
+    template_variables: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    date: datetime.date | None = None
+    content_tokens: Literal["special", "plain"] = "special"
     system: str | None = None
+    audit_ignore: tuple[str, ...] = ()
     origin: Path | None = None
