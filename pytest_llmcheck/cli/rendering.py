@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pytest_llmcheck.cli.common import find
-from pytest_llmcheck.errors import PromptError
-from pytest_llmcheck.prompts import normalise, template_of, with_system
+from pytest_llmcheck.cli.tokens import Seen, describe, paint, report, see
+from pytest_llmcheck.config import with_template
+from pytest_llmcheck.errors import ConfigError, LlmcheckError, PromptError, did_you_mean
+from pytest_llmcheck.models import ResolvedModel
+from pytest_llmcheck.prompts import normalise, with_system
+from pytest_llmcheck.prompts.variables import model_variables, readable
+from pytest_llmcheck.session.rendering import Prompts
+
+if TYPE_CHECKING:
+    from pytest_llmcheck.prompts import ChatTemplate
 
 
 @click.command()
 @click.argument("model", metavar="FILE_OR_MODEL")
-@click.option("--message", required=True, metavar="TEXT", help="What the user says.")
+@click.option(
+    "--message",
+    "said",
+    multiple=True,
+    metavar="TEXT",
+    help="What is said: given once, by the user; several times, by user and assistant in turn.",
+)
+@click.option(
+    "--messages",
+    "conversation",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A JSON file with a list of messages, for all that --message cannot say.",
+)
 @click.option("--system", metavar="TEXT", help="The system prompt; else that of the declared model, if any.")
 @click.option(
     "--tools",
@@ -24,33 +47,127 @@ from pytest_llmcheck.prompts import normalise, template_of, with_system
     metavar="FILE",
     help="A JSON file with a list of tool definitions.",
 )
-def render(model: str, message: str, system: str | None, tools: Path | None) -> None:
+@click.option(
+    "--var",
+    "variables",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A variable of the chat template; the value is JSON, or else a text.",
+)
+@click.option(
+    "--template",
+    metavar="FILE_OR_NAME",
+    help="Another chat template: a jinja file, or the name of a known format.",
+)
+@click.option(
+    "--tokens/--no-tokens",
+    default=None,
+    help="Show token ids and counts for each part; by default on a terminal.",
+)
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="Colour special tokens; by default on a terminal.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
+def render(
+    model: str,
+    said: tuple[str, ...],
+    conversation: Path | None,
+    system: str | None,
+    tools: Path | None,
+    variables: tuple[str, ...],
+    template: str | None,
+    tokens: bool | None,
+    color: str,
+    as_json: bool,
+) -> None:
     """Print the prompt as the model would see it.
 
-    It is printed exactly, with nothing added at its end. FILE_OR_MODEL is a .gguf file, pkg:module/file, or
-    a model that the project in the working directory declares.
+    Into a file or a pipe it is printed exactly, with nothing added at its end. FILE_OR_MODEL is a .gguf file,
+    pkg:module/file, or a model that the project in the working directory declares.
     """
-    spec, header, _ = find(model)
-    offered = None if tools is None else _read_tools(tools)
-    template = template_of(header, spec, tools=bool(offered))
-    messages = with_system(normalise(message), spec.system if system is None else system)
-    text = template.render(messages, tools=offered)
-    if offered and template.unused(["tools"]):
+    if bool(said) is (conversation is not None):
+        raise click.UsageError("give either --message TEXT or --messages FILE")
+    spec, header, sha256 = find(model)
+    if template is not None:
+        (spec,) = with_template([spec], template, Path.cwd(), option="--template")
+    messages = normalise(_turns(said) if conversation is None else _objects(conversation, "--messages"))
+    if system is None and not any(message["role"] == "system" for message in messages):
+        system = spec.system
+    messages = with_system(messages, system)
+    offered = None if tools is None else _objects(tools, "--tools")
+    # What is declared besides, such as adapters, has no part in the prompt.
+    prompts = Prompts(ResolvedModel(replace(spec, system=None), header.path, header, sha256 or ""))
+    chosen = prompts.template(tools=bool(offered))
+    given = _variables(variables, chosen)
+    if offered and chosen.unused(["tools"]):
         click.echo("llmcheck: note: the chat template never reads the tools", err=True)
+        offered = None
+    rendered = prompts.render(messages, None, offered, given)
+    if rendered.forged and not rendered.plain:
+        note = f"control tokens in what a user or a tool says count as such: {', '.join(rendered.forged)}"
+        click.echo(f"llmcheck: note: {note}", err=True)
+    terminal = sys.stdout.isatty()
+    coloured = color == "always" or (color == "auto" and terminal and not os.environ.get("NO_COLOR"))
+    counted = terminal if tokens is None else tokens
+    seen: Seen | None = None
+    if coloured or counted or as_json:
+        declared = model_variables(header, spec, chosen)
+        try:
+            seen = see(header.path, rendered, messages, offered, {**declared, **given})
+        except LlmcheckError as error:
+            if tokens or as_json:
+                raise
+            click.echo(f"llmcheck: note: no token ids: {error}", err=True)
+    if as_json and seen is not None:
+        click.echo(json.dumps({"model": spec.name, **describe(rendered, seen)}, indent=2, ensure_ascii=False))
+        return
     # Not click.echo: it would take control characters out of what the model sees.
+    text = paint(rendered.text, seen) if coloured and seen is not None else rendered.text
     sys.stdout.buffer.write(text.encode())
-    if sys.stdout.isatty():
+    told = counted and seen is not None
+    if (terminal and not told) or (told and not rendered.text.endswith("\n")):
         sys.stdout.buffer.write(b"\n")
     sys.stdout.buffer.flush()
+    if counted and seen is not None:
+        click.echo()
+        report(rendered.text, seen)
 
 
-def _read_tools(file: Path) -> list[dict[str, Any]]:
+def _turns(said: tuple[str, ...]) -> str | list[dict[str, Any]]:
+    if len(said) == 1:
+        return said[0]
+    roles = ("user", "assistant")
+    return [{"role": roles[at % 2], "content": text} for at, text in enumerate(said)]
+
+
+def _variables(given: tuple[str, ...], template: ChatTemplate) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not name or not equals:
+            raise ConfigError(f"--var {one}: expected NAME=VALUE")
+        try:
+            found[name] = json.loads(value)
+        except (ValueError, RecursionError):
+            found[name] = value
+    if unused := template.unused(found):
+        hint = did_you_mean(unused[0], readable(template))
+        raise ConfigError(f"--var {unused[0]}: the chat template never reads that: {hint}")
+    return found
+
+
+def _objects(file: Path, option: str) -> list[dict[str, Any]]:
+    """The objects of a JSON file, one for each tool or message."""
     try:
-        tools = json.loads(file.read_text(encoding="utf-8-sig"))
+        found = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise PromptError(f"--tools {file} cannot be read: {error.strerror}; correct the path") from None
+        raise PromptError(f"{option} {file} cannot be read: {error.strerror}; correct the path") from None
     except (ValueError, RecursionError) as error:
-        raise PromptError(f"--tools {file} is not JSON: {error}; mend the file") from None
-    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
-        raise PromptError(f"--tools {file}: expected a list of objects, one for each tool; mend the file")
-    return tools
+        raise PromptError(f"{option} {file} is not JSON: {error}; mend the file") from None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        what = option.strip("-").removesuffix("s")
+        raise PromptError(f"{option} {file}: expected a list of objects, one for each {what}; mend the file")
+    return found
