@@ -33,6 +33,9 @@ def _model(spec: ModelSpec, reference: str) -> str:
         source = f"{spec.quant} of {spec.base.name}" if spec.quant else f"weights of {spec.base.name}"
     else:
         source = Path(spec.gguf or "").name
+    if spec.chat_template is not None:
+        # A path is shortened, as that of the weights is.
+        source += f", chat template {getattr(spec.chat_template, 'name', spec.chat_template)}"
     return f"{spec.name} ({'reference, ' if spec.name == reference else ''}{source})"
 
 
