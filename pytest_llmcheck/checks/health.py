@@ -19,6 +19,11 @@ _CUT = {
         "the context was full",
         "raise n_ctx (in the llm mark or [tool.llmcheck.models.NAME]), or shorten the prompt",
     ),
+    "thought": (
+        "it ended inside the thought, without an answer",
+        "look at reply.thinking; ask for less thinking, or switch it off if the chat template can "
+        "(enable_thinking=False)",
+    ),
 }
 
 
@@ -45,7 +50,9 @@ class Finished:
 
 
 def finished() -> Check:
-    """The model ended the reply by itself: not cut at ``max_tokens``, nor by a full context.
+    """The model ended the reply by itself, with an answer: not cut at ``max_tokens``, nor by a full context.
+
+    A reasoning model that ended its reply inside its thought has given no answer, and fails too.
 
     It runs on every reply; ``reply.expect(..., without=["finished"])`` accepts a reply that was cut.
     """
@@ -58,4 +65,6 @@ def cut_off(reply: Judged) -> str | None:
         return None
     unknown = (f"it ended with {reply.finish_reason!r}", "look into the engine's log")
     what, remedy = _CUT.get(reply.finish_reason, unknown)
+    if reply.finish_reason != "thought" and not reply.text and getattr(reply, "thinking", None) is not None:
+        what = f"{what} before its thinking came to an answer"
     return f"{what}: {remedy}"
