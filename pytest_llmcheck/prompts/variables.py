@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 CLOCK = "strftime_now"
 """The function by which a template asks for the date."""
 
-# Functions of every template, not variables that anybody would set.
-_BUILT_IN = frozenset({CLOCK, "raise_exception", "namespace", "range", "dict"})
 _SHOWN = 40
 
 
@@ -43,7 +41,6 @@ def model_variables(header: GGUFHeader, spec: ModelSpec, template: ChatTemplate)
         for source in header.chat_templates.values():
             unused = ChatTemplate(source, bos_token=None, eos_token=None).unused(unused)
     if unused:
-        # An override on the command line meets variables that were meant for the file's own template.
         hint = did_you_mean(unused[0], readable(template))
         raise ConfigError(
             f"template_variables.{unused[0]} of model {spec.name!r}: its chat template never reads that: "
@@ -58,7 +55,7 @@ def readable(template: ChatTemplate) -> frozenset[str]:
     Raises:
         PromptError: the template cannot be compiled.
     """
-    return template.variables - RENDERED - _BUILT_IN
+    return template.variables - RENDERED
 
 
 def prompt_settings(spec: ModelSpec, template: ChatTemplate) -> dict[str, str]:
@@ -71,7 +68,8 @@ def prompt_settings(spec: ModelSpec, template: ChatTemplate) -> dict[str, str]:
         for name, value in spec.template_variables.items()
         if name in template.variables
     }
-    if spec.date is not None and spec.date != FIXED_DATE and CLOCK in template.variables:
+    # The functions that every template has are not among its variables.
+    if spec.date is not None and spec.date != FIXED_DATE and CLOCK in template.source:
         found["date"] = spec.date.isoformat()
     return found
 

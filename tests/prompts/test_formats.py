@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
 import llama_cpp
 import pytest
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
 
-import pytest_llmcheck
 from pytest_llmcheck.errors import ConfigError, PromptError
 from pytest_llmcheck.prompts import ChatTemplate
 from pytest_llmcheck.prompts.formats import ALIASES, format_named, format_names, format_source
@@ -211,8 +211,10 @@ def test_an_unknown_name_has_a_hint() -> None:
     )
 
 
-def test_the_files_are_in_the_distribution() -> None:
-    """What is not among the files of the package is in no wheel: hatchling takes all files of the folder."""
-    folder = Path(pytest_llmcheck.__file__).parent / "prompts" / "formats"
-    assert {file.stem for file in folder.glob("*.jinja")} == {*format_names(), "_common"}
-    assert metadata.version("pytest-llmcheck")
+@pytest.mark.parametrize("builder", [SdistBuilder, WheelBuilder])
+def test_the_files_are_in_the_distributions(builder: type[SdistBuilder | WheelBuilder]) -> None:
+    """They are no Python: a user's machine has them only if the builder takes them along."""
+    root = Path(__file__).parents[2]
+    held = {file.relative_path for file in builder(str(root)).recurse_included_files()}
+    folder = "pytest_llmcheck/prompts/formats"
+    assert {f"{folder}/{name}.jinja" for name in ("_common", *format_names())} <= held
