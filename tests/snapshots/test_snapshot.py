@@ -240,10 +240,14 @@ class TestComparing:
     @pytest.mark.parametrize(
         ("made", "differ"),
         [
-            ("weights=sha('other')", "weights"),
-            ("template=sha('other'), adapters=('a@1',)", "adapters and template"),
-            ("settings=(('n_ctx', '512'),)", "settings"),
-            ("numerics={'width': 8}", "numerics"),
+            ("weights=sha('other')", "weights differ"),
+            ("weights=sha('other'), adapters=('a@1',)", "weights and adapters differ"),
+            (
+                "template=sha('other'), adapters=('a@1',)",
+                f"the chat template changed ({sha('chatml')[:6]} -> {sha('other')[:6]}), and adapters differ too",
+            ),
+            ("settings=(('n_ctx', '512'),)", "settings differ"),
+            ("numerics={'width': 8}", "numerics differ"),
         ],
     )
     def test_across_models_or_numerics_the_comparison_has_to_be_named(
@@ -255,7 +259,7 @@ class TestComparing:
         said = house.run()
         assert said.outcomes == {"passed": 1}
         assert said.verdicts == [
-            f"not applicable: snapshot: reply of f16 not compared with the baseline of f16: {differ} differ; "
+            f"not applicable: snapshot: reply of f16 not compared with the baseline of f16: {differ}; "
             'name the comparison that is meant, llm_snapshot(compare="text") or llm_snapshot(compare="json")'
         ]
 
