@@ -136,7 +136,7 @@ def divide(seen: Seen) -> list[tuple[Part, list[Placed]]]:
 
 def report(text: str, seen: Seen) -> None:
     """Print counts and ids part by part."""
-    rows = []
+    rows: list[tuple[str, str, str, str]] = []
     for part, tokens in divide(seen):
         first, *more = textwrap.wrap(" ".join(str(token.id) for token in tokens), IDS_WIDTH) or [""]
         rows.append((part.kind, f"{len(tokens):,}", f"{part.end - part.start:,}", first))

@@ -49,7 +49,8 @@ class Prompts:
         if not self._asked:
             return None
         blocks = [
-            f"{self._head(model, asked)}\n{_shown(asked.text)}" for (model, _), asked in self._asked.items()
+            f"{self._head(model, asked)}\n{_shown(asked.text)}".removesuffix("\n")
+            for (model, _), asked in self._asked.items()
         ]
         if self._dropped:
             blocks.insert(0, f"(the last {len(blocks)} of {len(blocks) + self._dropped} prompts)")

@@ -54,9 +54,9 @@ def test_each_prompt_once_and_only_the_last_ones(project: Project) -> None:
     said = section(project.run())
     assert re.findall(r"^[\[(].*", said, re.MULTILINE) == [
         "(the last 3 of 5 prompts)",
-        "[f16: 31 tokens, 61 characters, ends with a line break]",
-        "[f16: 31 tokens, 61 characters, ends with a line break]",
-        "[q4: 31 tokens, 61 characters, ends with a line break, asked 5 times]",
+        "[f16: 27 tokens, 58 characters, ends with a line break]",
+        "[f16: 27 tokens, 58 characters, ends with a line break]",
+        "[q4: 27 tokens, 58 characters, ends with a line break, asked 5 times]",
     ]
     assert re.findall(r"number \d", said) == ["number 2", "number 3", "number 3"]
 
