@@ -244,7 +244,8 @@ class TestComparing:
             ("weights=sha('other'), adapters=('a@1',)", "weights and adapters differ"),
             (
                 "template=sha('other'), adapters=('a@1',)",
-                f"the chat template changed ({sha('chatml')[:6]} -> {sha('other')[:6]}), and adapters differ too",
+                f"the chat template changed ({sha('chatml')[:6]} -> {sha('other')[:6]}), "
+                "and adapters differ too",
             ),
             ("settings=(('n_ctx', '512'),)", "settings differ"),
             ("numerics={'width': 8}", "numerics differ"),
