@@ -29,9 +29,9 @@ class FitsContext:
     def __repr__(self) -> str:
         return f"fits_context(reserve={self.reserve})"
 
-    def __call__(self, judged: object) -> Verdict:
+    def __call__(self, reply: object) -> Verdict:
         """Judge the prompt of a reply, or a count."""
-        count = _count(judged)
+        count = _count(reply)
         if count is None:
             return _unknown(repr(self))
         evidence = _evidence(count)
@@ -61,9 +61,9 @@ class PromptShare:
     def __repr__(self) -> str:
         return f"prompt_share({', '.join(f'{kind}={limit:g}' for kind, limit in self.limits)})"
 
-    def __call__(self, judged: object) -> Verdict:
+    def __call__(self, reply: object) -> Verdict:
         """Judge the prompt of a reply, or a count."""
-        count = _count(judged)
+        count = _count(reply)
         if count is None:
             return _unknown(repr(self))
         over = [(kind, limit) for kind, limit in self.limits if count.share(kind) > limit]
@@ -93,7 +93,7 @@ def fits_context(*, reserve: int = 512) -> FitsContext:
     Raises:
         ValueError: not a whole number of at least 1.
     """
-    if isinstance(reserve, bool) or not isinstance(reserve, int) or reserve < 1:
+    if not _is_whole(reserve):
         raise ValueError(f"reserve must be a whole number of tokens, at least 1; got {reserve!r}")
     return FitsContext(reserve)
 
@@ -132,9 +132,17 @@ def prompt_share(
     if not limits:
         raise ValueError("prompt_share() names no part; for example prompt_share(documents=0.5)")
     for kind, share in limits:
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        if not _is_share(share):
             raise ValueError(f"{kind} must be a share from 0 to 1, got {share!r}")
     return PromptShare(limits)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _count(judged: object) -> Count | None:

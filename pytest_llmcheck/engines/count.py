@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class BudgetCheck(Protocol):
     """A check that can judge a `Count` as well as a reply, such as `fits_context`."""
 
-    def __call__(self, judged: Count) -> Verdict:
+    def __call__(self, reply: Count) -> Verdict:
         """Judge the count."""
 
 

@@ -82,8 +82,10 @@ def locate(
     paint = _Paint(text, _messages(render, text, messages, spans))
     extras: tuple[tuple[Kind, Any], ...] = (("tools", tools), ("documents", variables.get("documents")))
     for kind, given in extras:
-        for none in (None, []) if given else ():
-            without = partial(render, **{kind: none})
+        nothing: tuple[Any, ...] = (None, []) if given else ()
+        for none in nothing:
+            changed: dict[str, Any] = {kind: none}
+            without: Render = partial(render, **changed)
             if (bare := without(messages)) is not None:
                 others = _contents(without, bare, messages, close)
                 paint.over(kind, _additions(text, spans, bare, others))

@@ -32,7 +32,7 @@ TOOLS = [
         },
     }
 ]
-EXTRA = {"functions": "[]", "datetime": "now"}
+EXTRA: dict[str, Any] = {"functions": "[]", "datetime": "now"}
 """What one of the templates reads besides."""
 
 SYSTEM = {"role": "system", "content": "Be brief, system."}
