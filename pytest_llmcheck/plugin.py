@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llmcheck.items import NEEDS_MODEL, PARAMETER
+from pytest_llmcheck.items import LADDER, NEEDS_MODEL, PARAMETER
 from pytest_llmcheck.wiring import State
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         metavar="NAMES",
         help="models to run on: declared names separated by commas, `all`, or a .gguf file",
+    )
+    group.addoption(
+        "--llm-template",
+        metavar="FILE_OR_NAME",
+        help="chat template of all active models in this run: a jinja file, or the name of a known format",
     )
     group.addoption("--llm-off", action="store_true", help="skip tests that need a model")
     group.addoption(
@@ -71,11 +76,12 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test once for each active model; last, so that the model is the last part of the id."""
-    if PARAMETER in metafunc.fixturenames:
-        names = metafunc.config.stash[STATE].names_for(metafunc.definition)
-        if names is not None:
-            metafunc.parametrize(PARAMETER, names, indirect=True, scope="session", ids=names)
+    """Run a test once for each active model and context length; last, so that they end the id."""
+    state, test = metafunc.config.stash[STATE], metafunc.definition
+    if PARAMETER in metafunc.fixturenames and (names := state.names_for(test)) is not None:
+        metafunc.parametrize(PARAMETER, names, indirect=True, scope="session", ids=names)
+    if LADDER in metafunc.fixturenames and (lengths := state.lengths_for(test)):
+        metafunc.parametrize(LADDER, lengths, indirect=True, scope="session", ids=[*map(str, lengths)])
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -200,14 +206,21 @@ def _llm_model(request: pytest.FixtureRequest, _llmcheck_run: Run) -> str:
 
 
 @pytest.fixture(scope="session")
-def llm(_llm_model: str, _llmcheck_run: Run, pytestconfig: pytest.Config) -> LLM:
+def _llm_n_ctx(request: pytest.FixtureRequest) -> int | None:
+    """The context length that the test is at; what asks at it is made anew for each."""
+    chosen: int | None = getattr(request, "param", None)
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def llm(_llm_model: str, _llm_n_ctx: int | None, _llmcheck_run: Run, pytestconfig: pytest.Config) -> LLM:
     """The active model; with several, the test runs once for each."""
     with pytestconfig.stash[STATE].failing_plainly():
         return _llmcheck_run.llm(_llm_model)
 
 
 @pytest.fixture(scope="session")
-def llms(_llmcheck_run: Run) -> LLMs:
+def llms(_llmcheck_run: Run, _llm_n_ctx: int | None) -> LLMs:
     """All declared models by name, for tests that need two at once."""
     from pytest_llmcheck.session.run import LLMs
 

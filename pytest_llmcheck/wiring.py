@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llmcheck.items import NEEDS_MODEL, PARAMETER, model_in_id, name_in_module
-from pytest_llmcheck.session.naming import without_model
+from pytest_llmcheck.items import (
+    NEEDS_MODEL,
+    PARAMETER,
+    model_in_id,
+    n_ctx_in_id,
+    name_in_module,
+    nodeid_without_model,
+)
+from pytest_llmcheck.marks import marked, settings_at
 from pytest_llmcheck.session.recorder import Recorder, to_builtins
 
 if TYPE_CHECKING:
@@ -24,11 +31,9 @@ if TYPE_CHECKING:
     from pytest_llmcheck.reports.run import RunReport
     from pytest_llmcheck.session.plan import Plan
     from pytest_llmcheck.session.run import Run
-    from pytest_llmcheck.session.settings import MarkSettings
     from pytest_llmcheck.snapshots import LlmSnapshot
     from pytest_llmcheck.verdict import Verdict
 
-MARK = "llm"
 XDIST_WORKER = "workerinput"
 UNDECIDED = pytest.StashKey[list["Verdict"]]()
 SNAPSHOT = pytest.StashKey["LlmSnapshot"]()
@@ -68,10 +73,13 @@ class State:
         Raises:
             ConfigError: an unknown name, or baselines are to be written without the reference.
         """
+        from pytest_llmcheck.config import with_template
         from pytest_llmcheck.errors import ConfigError
 
         config = self.config
         active = config.select(self._pytest.getoption("--llm-model"))
+        if template := self._pytest.getoption("--llm-template"):
+            active = with_template(active, template, self._pytest.invocation_params.dir)
         if self._updating and config.reference not in [spec.name for spec in active]:
             raise ConfigError(
                 f"--llm-update lets the reference write the baselines, and {config.reference!r} is not "
@@ -99,7 +107,7 @@ class State:
                 folder=None if worker is None else shared_folder(worker["testrunuid"]),
                 progress=self._progress(),
                 recorder=self.recorder,
-                settings=self._settings,
+                settings=lambda: settings_at(self._nodes),
                 cache=self._pytest.getoption("--llm-cache"),
                 # Workers of pytest-xdist ask at the same time anyway, and none knows what another will ask.
                 plan=self._plan if worker is None else None,
@@ -111,12 +119,12 @@ class State:
 
         return Plan(self._pytest.rootpath, self._upcoming, timeout)
 
-    def _upcoming(self, model: str) -> list[str]:
-        """Ids without the model of the tests that run on it, in their order."""
+    def _upcoming(self, model: str, n_ctx: int) -> list[str]:
+        """Ids without the model of the tests that run on it at this context length, in their order."""
         return [
-            without_model(item.nodeid, model_in_id(item))
+            nodeid_without_model(item)
             for item in self.items
-            if model_in_id(item) in (None, model)
+            if model_in_id(item) in (None, model) and n_ctx_in_id(item) in (None, n_ctx)
         ]
 
     def names_for(self, item: pytest.Item) -> list[str] | None:
@@ -133,11 +141,20 @@ class State:
         if len(active) < 2:
             return None
         try:
-            wanted = self._merge(item).models
+            wanted = marked(item).settings.models
         except LlmcheckError:
             return active  # said when the test is set up
         # A test that is for none of them stays, so that its setup can say so.
         return [name for name in active if wanted is None or name in wanted] or None
+
+    def lengths_for(self, item: pytest.Item) -> tuple[int, ...]:
+        """Context lengths to multiply a test by; empty where its mark does not have several."""
+        from pytest_llmcheck.errors import LlmcheckError
+
+        try:
+            return () if self.off else marked(item).ladder
+        except LlmcheckError:
+            return ()  # said when the test is set up
 
     def raise_if_wrong(self) -> None:
         """Stop the run where the configuration is wrong and tests need it.
@@ -221,7 +238,7 @@ class State:
         if self.off:
             return
         with self.failing_plainly():
-            wanted = self._merge(item).models
+            wanted = settings_at([item]).models
             run = None if wanted is None else self.run
         if wanted is None or run is None:
             return
@@ -247,21 +264,6 @@ class State:
         if self.off or PARAMETER not in getattr(item, "fixturenames", ()) or len(self.active) > 1:
             return None
         return self.active[0].name
-
-    def _settings(self) -> MarkSettings:
-        """What the marks say at this moment."""
-        from pytest_llmcheck.session.settings import MarkSettings
-
-        return self._merge(self._nodes[-1]) if self._nodes else MarkSettings()
-
-    def _merge(self, node: pytest.Item | pytest.Collector) -> MarkSettings:
-        from pytest_llmcheck.session.settings import merge
-
-        # pytest puts the marks of a parameter after those of its function, though they say more.
-        callspec = getattr(node, "callspec", None)
-        of_parameter = [] if callspec is None else [mark for mark in callspec.marks if mark.name == MARK]
-        marks = [(mark.args, mark.kwargs) for mark in (*of_parameter, *node.iter_markers(MARK))]
-        return merge(marks, node.nodeid)
 
     @contextmanager
     def failing_plainly(self) -> Iterator[None]:
@@ -315,6 +317,7 @@ class State:
         if not needs_model and not self.recorder.anything and UNDECIDED not in item.stash:
             return
         from pytest_llmcheck.reports.outcomes import decide
+        from pytest_llmcheck.reports.prompts import show_prompts
 
         entry, undecided = self.recorder.take()
         open_questions = item.stash.setdefault(UNDECIDED, [])
@@ -327,10 +330,11 @@ class State:
         questions = {"call": open_questions, "teardown": undecided}.get(report.when or "", ())
         if call.excinfo is None:
             decide(report, item, questions, strict=self._pytest.getoption("--llm-strict"))
+        show_prompts(report, item, entry.replies)
         if not self.off:
             report.llmcheck = {  # type: ignore[attr-defined]  # extra attributes travel from xdist workers
                 "model": self.model_of(item),
-                "test": without_model(item.nodeid, model_in_id(item)),
+                "test": nodeid_without_model(item),
                 "entry": to_builtins(entry),
             }
 

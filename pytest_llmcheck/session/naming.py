@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 
-def without_model(name: str, model: str | None) -> str:
+def without_model(name: str, model: str | None, n_ctx: int | None = None) -> str:
     """A test's id without the model that it is parametrised with, equal for all models.
 
-    The model is the last parameter, see `pytest_generate_tests` in the plugin.
+    The model is the last parameter, or a context length from the test's mark follows it, which is kept; see
+    `pytest_generate_tests` in the plugin.
 
     >>> without_model("test_a[case1-q4]", "q4")
     'test_a[case1]'
@@ -14,11 +15,14 @@ def without_model(name: str, model: str | None) -> str:
     'test_a'
     >>> without_model("test_a", "q4")
     'test_a'
+    >>> without_model("test_a[q4-2048]", "q4", 2048)
+    'test_a[2048]'
     """
-    if model is None:
+    kept = "" if n_ctx is None else str(n_ctx)
+    end = f"{model}-{kept}]" if kept else f"{model}]"
+    if model is None or not name.endswith((f"[{end}", f"-{end}")):
         return name
-    if name.endswith(f"[{model}]"):
-        return name[: -len(model) - 2]
-    if name.endswith(f"-{model}]"):
-        return name[: -len(model) - 2] + "]"
-    return name
+    before, separator = name[: -len(end) - 1], name[-len(end) - 1]
+    if kept:
+        return f"{before}{separator}{kept}]"
+    return before if separator == "[" else f"{before}]"

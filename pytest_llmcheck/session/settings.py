@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -28,7 +28,19 @@ class MarkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     models: tuple[str, ...] | None = None
 
 
-def merge(marks: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]], where: str) -> MarkSettings:
+class Marked(NamedTuple):
+    """What the marks of a test say.
+
+    Attributes:
+        settings: the keywords; `n_ctx` is None where there are several.
+        ladder: several context lengths, ``n_ctx=[2048, 8192]``, as given: the test runs once for each.
+    """
+
+    settings: MarkSettings
+    ladder: tuple[int, ...] = ()
+
+
+def merge(marks: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]], where: str) -> Marked:
     """One set of settings from the marks of a test, the closest first.
 
     Args:
@@ -50,6 +62,9 @@ def merge(marks: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]], where: str
                 hint = did_you_mean(key, known)
                 raise ConfigError(f"@pytest.mark.llm of {where} has an unknown keyword {key!r}: {hint}")
             merged.setdefault(key, [value] if key == "models" and isinstance(value, str) else value)
+    ladder: tuple[int, ...] = ()
+    if isinstance(merged.get("n_ctx"), list | tuple):
+        ladder = _ladder(merged.pop("n_ctx"), where)
     try:
         settings = msgspec.convert(merged, MarkSettings)
     except msgspec.ValidationError as error:
@@ -58,4 +73,43 @@ def merge(marks: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]], where: str
         value = getattr(settings, key)
         if value is not None and value < 1:
             raise ConfigError(f"@pytest.mark.llm of {where}: {key} must be at least 1, got {value}")
-    return settings
+    return Marked(settings, ladder)
+
+
+def at_n_ctx(told: Marked, n_ctx: int | None, where: str) -> MarkSettings:
+    """The settings at one of several context lengths.
+
+    Args:
+        told: what the marks say.
+        n_ctx: the context length that the running test is at; None where it is not run once for each.
+        where: the test, or what else has the marks.
+
+    Raises:
+        ConfigError: this is none of the lengths that the marks say.
+    """
+    if n_ctx is not None and n_ctx in told.ladder:
+        return msgspec.structs.replace(told.settings, n_ctx=n_ctx)
+    if not told.ladder:
+        raise ConfigError(
+            f"@pytest.mark.llm of {where}: the mark of a single parameter cannot undo the several context "
+            "lengths of its function: give n_ctx in one of them only"
+        )
+    raise ConfigError(
+        f"@pytest.mark.llm(n_ctx={list(told.ladder)}) of {where}: this cannot be run once for each of these "
+        "context lengths: unittest classes, getfixturevalue, marks of single parameters, and fixtures of a "
+        "wider scope in tests with a mark of their own cannot be multiplied. Take `llm` or `llms` as an "
+        "argument of a test function and put the mark on it, its class or its module, or give one n_ctx"
+    )
+
+
+def _ladder(given: Iterable[Any], where: str) -> tuple[int, ...]:
+    lengths = tuple(given)
+    wrong = [one for one in lengths if isinstance(one, bool) or not isinstance(one, int) or one < 1]
+    if wrong:
+        raise ConfigError(
+            f"@pytest.mark.llm of {where}: n_ctx takes whole numbers of at least 1, got {wrong[0]!r}"
+        )
+    if not lengths or len(set(lengths)) < len(lengths):
+        problem = "names a context length twice" if lengths else "names no context length"
+        raise ConfigError(f"@pytest.mark.llm of {where}: n_ctx={list(lengths)} {problem}")
+    return lengths
