@@ -15,6 +15,7 @@ from pytest_llmcheck.session.samples import Samples
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pytest_llmcheck.engines.count import Count
     from pytest_llmcheck.engines.reply import Reply
     from pytest_llmcheck.engines.score import Score
     from pytest_llmcheck.models import ModelSpec, ResolvedModel
@@ -241,6 +242,27 @@ class LLM:
         try:
             conversation = Conversation(messages, system, tools, template_variables)
             return self._asking.tokenise(self._asking.render(conversation))
+        except LlmcheckError as error:
+            raise error.with_traceback(None) from None
+
+    def count(
+        self,
+        messages: Messages,
+        *,
+        system: str | None = None,
+        tools: Sequence[dict[str, Any]] | None = None,
+        **template_variables: Any,
+    ) -> Count:
+        """How many tokens the prompt has, part by part, and how many the context leaves for a reply.
+
+        Nothing is generated, and no weights are loaded for it. Arguments as for `chat`.
+
+        Raises:
+            LlmcheckError: as `render`. A prompt that does not fit is no error here.
+        """
+        __tracebackhide__ = True
+        try:
+            return self._asking.count(Conversation(messages, system, tools, template_variables))
         except LlmcheckError as error:
             raise error.with_traceback(None) from None
 

@@ -89,6 +89,12 @@ class Pool:
                     self._refused[settings] = error
             raise
 
+    def running(self, settings: Settings) -> LlamaEngine | None:
+        """The engine, if this process has a host for it that is running; nothing is started."""
+        with self._lock:
+            engine = self._engines.get(settings)
+        return None if engine is None or engine.pid is None else engine
+
     @property
     def folder(self) -> Path:
         """The private folder; made on first use."""
