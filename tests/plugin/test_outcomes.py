@@ -123,14 +123,23 @@ class TestUndecided:
         result = project.run("--llm-strict")
         assert result.ret == pytest.ExitCode.TESTS_FAILED
         result.assert_outcomes(passed=1, failed=3)
+        prompt = [
+            "*- llmcheck prompt -*",
+            "[[]f16: 22 tokens, 53 characters, ends with a line break]",
+            "<|im_start|>user",
+            "one<|im_end|>",
+            "<|im_start|>assistant",
+        ]
         result.stdout.fnmatch_lines(
             [
                 "*_ test_inconclusive _*",
                 "inconclusive: unsure(): 5 samples cannot tell",
                 "(failed by --llm-strict)",
+                *prompt,
                 "*_ test_inapplicable _*",
                 "not applicable: unsure(): no clock (and 1 more)",
                 "(failed by --llm-strict)",
+                *prompt,
                 "*_ test_failed _*",
             ],
             consecutive=True,
