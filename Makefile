@@ -9,12 +9,12 @@ PIP_FLAGS := --disable-pip-version-check --quiet
 # As a variable of the environment it also holds for what wheels are built with.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: demo test test-long lint bench judges lock clean
+.PHONY: demo test test-long lint bench archive judges lock clean
 
 demo: $(DEMO_VENV)/.installed
 	$(DEMO_VENV)/bin/python examples/demo.py
 
-test: lint
+test: lint archive
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
@@ -30,6 +30,10 @@ lint: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
+
+# llama.cpp's templates and vocabularies, which tests read: the source archive of the installed llama-cpp-python (76 MB).
+archive: $(VENV)/.installed
+	@$(BIN)/python -m tests.support.archive
 
 # Outside judges, built from the source archive of the installed llama-cpp-python (about 6 minutes on 2 cores).
 judges: $(VENV)/.installed

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-import tarfile
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
+
+from tests.support import archive
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "build" / "judges"
@@ -42,19 +42,8 @@ def environment() -> dict[str, str]:
 
 
 def build() -> None:
-    """Download the archive, unpack it, configure and build."""
-    version = metadata.version("llama-cpp-python")
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    name = f"llama_cpp_python-{version}"
-    archive = FOLDER / f"{name}.tar.gz"
-    if not archive.exists():
-        download = ["download", "--no-deps", "--no-binary", ":all:", "--dest", str(FOLDER)]
-        requirement = f"llama-cpp-python=={version}"
-        subprocess.run([sys.executable, "-m", "pip", *download, requirement], check=True)
-    source = FOLDER / name / "vendor" / "llama.cpp"
-    if not source.exists():
-        with tarfile.open(archive) as opened:
-            opened.extractall(FOLDER, filter="data")
+    """Download and unpack the archive where that was not done yet, configure and build."""
+    source = archive.fetch() / "vendor" / "llama.cpp"
     target = FOLDER / "build"
     subprocess.run(["cmake", "-S", str(source), "-B", str(target), *OPTIONS], check=True)
     jobs = str(os.cpu_count() or 1)

@@ -9,7 +9,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_llmcheck.checks import contains, finished, matches, matches_schema
+    from pytest_llmcheck.checks import (
+        contains,
+        finished,
+        fits_context,
+        matches,
+        matches_schema,
+        prompt_share,
+        resists_forged_turns,
+        thought,
+    )
+    from pytest_llmcheck.engines.count import Count
     from pytest_llmcheck.engines.reply import Reply
     from pytest_llmcheck.engines.score import Score
     from pytest_llmcheck.errors import ConfigError, EngineError, LlmcheckError, ModelError, PromptError
@@ -20,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CheckFailed",
     "ConfigError",
+    "Count",
     "EngineError",
     "LlmcheckError",
     "ModelError",
@@ -31,14 +42,28 @@ __all__ = [
     "Verdict",
     "contains",
     "finished",
+    "fits_context",
     "json",
     "matches",
     "matches_schema",
+    "prompt_share",
+    "resists_forged_turns",
     "text",
+    "thought",
 ]
 
 _HOMES = {
-    "pytest_llmcheck.checks": ("contains", "finished", "matches", "matches_schema"),
+    "pytest_llmcheck.checks": (
+        "contains",
+        "finished",
+        "fits_context",
+        "matches",
+        "matches_schema",
+        "prompt_share",
+        "resists_forged_turns",
+        "thought",
+    ),
+    "pytest_llmcheck.engines.count": ("Count",),
     "pytest_llmcheck.engines.reply": ("Reply",),
     "pytest_llmcheck.engines.score": ("Score",),
     "pytest_llmcheck.errors": ("ConfigError", "EngineError", "LlmcheckError", "ModelError", "PromptError"),

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_llmcheck.checks.budget import fits_context, prompt_share
+from pytest_llmcheck.checks.forged import resists_forged_turns
 from pytest_llmcheck.checks.health import finished
 from pytest_llmcheck.checks.schema import matches_schema
 from pytest_llmcheck.checks.text import contains, matches
+from pytest_llmcheck.checks.thought import thought
 
 if TYPE_CHECKING:
     from pytest_llmcheck.verdict import Check
 
-__all__ = ["HEALTH", "contains", "finished", "matches", "matches_schema"]
+__all__ = [
+    "HEALTH",
+    "contains",
+    "finished",
+    "fits_context",
+    "matches",
+    "matches_schema",
+    "prompt_share",
+    "resists_forged_turns",
+    "thought",
+]
 
 HEALTH: tuple[Check, ...] = (finished(),)
 """What every reply is held to without being asked.

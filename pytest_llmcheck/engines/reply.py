@@ -11,7 +11,9 @@ from pytest_llmcheck.verdict import CheckFailed, Status, Verdict
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from pytest_llmcheck.engines.count import Count
     from pytest_llmcheck.engines.types import Fingerprint, FinishReason, Prompt, Timings, Token
+    from pytest_llmcheck.prompts.forged import ContentTokens
     from pytest_llmcheck.verdict import Check
 
 
@@ -22,19 +24,32 @@ class Listener(Protocol):
         """Called once for each `expect`, before it raises."""
 
 
+class Origin(Protocol):
+    """What a reply answers; checks that need more than the reply ask it."""
+
+    def count(self) -> Count:
+        """The tokens of the prompt, part by part."""
+
+    def again(self, *, content_tokens: ContentTokens) -> Reply:
+        """The same asked again, control tokens in what users and tools say taken in this way."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Reply:
     """What the model answered, and what made it.
 
     Attributes:
-        text: the reply verbatim.
-        finish_reason: ``stop``, ``length`` (cut at max_tokens) or ``context`` (the context was full).
-        tokens: each with `id`, `text`, `logprob` and the `top` alternatives.
+        text: the reply verbatim; of a reasoning model the answer alone, empty where it never came to one.
+        finish_reason: ``stop``, ``length`` (cut at max_tokens), ``context`` (the context was full) or
+            ``thought`` (the model ended its reply inside its thought).
+        tokens: each with `id`, `text`, `logprob` and the `top` alternatives; those of the thought too.
         end: the end-of-generation token, where one ended the reply; not part of `tokens`.
         prompt: text and token ids that the model saw.
         timings: seconds.
         fingerprint: hashes of weights, template, settings and sampling, plus the numerics.
         unenforced: parts of the schema of a constrained reply that decoding did not enforce.
+        forged: control tokens in what users and tools say in the prompt, each once.
+        thinking: the thought before the answer, without its markers; None where the model did not think.
         cached: whether it came from the reply cache; `timings` are then those of the time when it was made.
     """
 
@@ -46,9 +61,12 @@ class Reply:
     timings: Timings
     fingerprint: Fingerprint
     unenforced: tuple[str, ...] = ()
+    forged: tuple[str, ...] = ()
+    thinking: str | None = None
     cached: bool = field(default=False, compare=False)
     health: tuple[Check, ...] = field(default=(), compare=False, repr=False)
     listener: Listener | None = field(default=None, compare=False, repr=False)
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     def json(self) -> Any:
         """The value of a reply that is JSON and nothing else; ``NaN`` and equal keys are not JSON.
@@ -60,7 +78,7 @@ class Reply:
         try:
             return parse(self.text)
         except NotJSONError as error:
-            cut = "" if self.finish_reason == "stop" else f" (it was cut off: {self.finish_reason})"
+            cut = _CUT.get(self.finish_reason, f" (it was cut off: {self.finish_reason})")
             at = line_and_column(self.text, error.position)
             message = f"the reply is not JSON: {error} at {at}{cut}\n  reply: {shorten(self.text)}"
             raise AssertionError(message) from None
@@ -114,6 +132,9 @@ class Reply:
         return f"<reply of {self.fingerprint.model} ({self.finish_reason}): {shorten(self.text, 120)}>"
 
 
+_CUT = {"stop": "", "thought": " (the model ended it inside its thought)"}
+
+
 def shorten(text: str, limit: int = 400) -> str:
     """One line with escapes, cut in the middle where it is longer than `limit` characters."""
     shown = repr(text)
@@ -135,6 +156,8 @@ def describe_failures(reply: Reply, verdicts: tuple[Verdict, ...]) -> str:
         lines.append(f"  {verdict.check}: {first}")
         lines.extend(f"    {line}" for line in rest)
     lines.append(f"  reply: {shorten(reply.text)}")
+    if reply.thinking is not None:
+        lines.append(f"  thinking: {shorten(reply.thinking)}")
     return "\n".join(lines)
 
 

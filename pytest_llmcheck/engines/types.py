@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from typing import Literal
 
 import msgspec
 
-FinishReason = Literal["stop", "length", "context"]
+FinishReason = Literal["stop", "length", "context", "thought"]
+"""Why a reply ended: by the model, at max_tokens, by a full context, by the model inside its thought.
+
+An engine knows nothing of thoughts and says ``stop`` for the last.
+"""
 
 
 class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -64,6 +69,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         top_logprobs: how many alternatives to report with each token.
         timeout: seconds that the engine may work on it; waiting for a free slot does not count.
         constraint: what the reply's text is held to.
+        plain: places in `prompt`, in characters, of control tokens that are letters only; in order.
     """
 
     prompt: str
@@ -72,6 +78,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     top_logprobs: int = 5
     timeout: float = 600.0
     constraint: Constraint | None = None
+    plain: tuple[tuple[int, int], ...] = ()
 
 
 class ScoreRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -84,6 +91,7 @@ class ScoreRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         timeout: seconds that the engine may work on it.
         write_rows: a file to be made with the whole rows of logits, for another model's `read_rows`.
         read_rows: a file that another model's `write_rows` made for the same prompt and continuation.
+        plain: see `Request`.
     """
 
     prompt: str
@@ -92,6 +100,7 @@ class ScoreRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     timeout: float = 600.0
     write_rows: str = ""
     read_rows: str = ""
+    plain: tuple[tuple[int, int], ...] = ()
 
 
 # gc=False: replies hold thousands of these, and none refers to anything that could refer back.
@@ -153,15 +162,31 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prompt(msgspec.Struct, frozen=True):
-    """Messages as the model sees them: the rendered text and its token ids."""
+    """Messages as the model sees them.
+
+    Attributes:
+        text: as rendered.
+        token_ids: of the text.
+        plain: see `Request`.
+    """
 
     text: str
     token_ids: tuple[int, ...]
+    plain: tuple[tuple[int, int], ...] = ()
 
     @property
     def sha256(self) -> str:
-        """Hash of the rendered text, hexadecimal."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        """Hash of the rendered text and of which control tokens in it are letters only, hexadecimal."""
+        digest = hashlib.sha256(self.text.encode())
+        if self.plain:
+            digest.update(f"\n{self.plain}".encode())
+        return digest.hexdigest()
+
+    @property
+    def tokens_sha256(self) -> str:
+        """Hash of the token ids as little-endian 32-bit integers, hexadecimal; empty where there are none."""
+        ids = self.token_ids
+        return hashlib.sha256(struct.pack(f"<{len(ids)}i", *ids)).hexdigest() if ids else ""
 
 
 class Numerics(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,6 +233,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
         sampling: how tokens were chosen.
         max_tokens: the bound that was set.
         prompt: SHA-256 of the rendered prompt.
+        prompt_tokens: SHA-256 of its token ids; empty in records from before it was taken down.
         numerics: what decides the bits.
         constraint: hash of the schema or grammar that the reply was held to; empty where it was free.
         noise: see `engines.llama.settings.Info`.
@@ -226,6 +252,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     adapters: tuple[str, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
     constraint: str = ""
+    prompt_tokens: str = ""
     noise: float = 0.0
 
     def same_model(self, other: Fingerprint) -> bool:
@@ -243,6 +270,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         text: the continuation, UTF-8, control tokens left out.
+        marked: the same with control tokens shown by their names; empty where there is none among `tokens`.
+        controls: begin and end of those names in `marked`, in characters; in order.
         finish_reason: ``stop`` (end of generation), ``length`` or ``context``.
         tokens: the tokens of the text.
         end: the end-of-generation token, where one ended the reply.
@@ -258,6 +287,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     prompt_ids: tuple[int, ...]
     timings: Timings
     ignored: tuple[str, ...] = ()
+    marked: str = ""
+    controls: tuple[tuple[int, int], ...] = ()
 
 
 class Scoring(msgspec.Struct, frozen=True, kw_only=True):

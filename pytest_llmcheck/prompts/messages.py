@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -10,12 +11,15 @@ from pytest_llmcheck.errors import PromptError, did_you_mean
 Messages = str | Sequence[Mapping[str, Any]]
 """What a test may give as its prompt: a text, or messages."""
 
-ROLES = ("system", "user", "assistant", "tool")
-KEYS = ("role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content")
-_TEXT_KEYS = ("name", "tool_call_id", "reasoning_content")
+ROLES = ("system", "developer", "user", "assistant", "tool", "ipython")
+THOUGHT_KEYS = ("reasoning_content", "thinking", "reasoning")
+"""Under which a message's thought is given; the first is the usual one."""
+
+KEYS = ("role", "content", "name", "tool_calls", "tool_call_id", *THOUGHT_KEYS)
+_TEXT_KEYS = ("name", "tool_call_id", *THOUGHT_KEYS)
 
 
-def normalise(prompt: Messages) -> list[dict[str, Any]]:
+def normalise(prompt: Messages, *, template_source: str = "") -> list[dict[str, Any]]:
     """What a test gave as its prompt, as a list of messages.
 
     Keys whose value is None are dropped, as ``transformers`` does: many templates would print "None".
@@ -23,7 +27,9 @@ def normalise(prompt: Messages) -> list[dict[str, Any]]:
     Args:
         prompt: a text, which becomes one user message; or messages with ``role`` and ``content`` (a
             string, or a list of parts ``{"type": "text", "text": ...}``). An assistant message with
-            ``tool_calls`` needs no content.
+            ``tool_calls`` or a thought needs no content.
+        template_source: of the chat template, if known. Further roles and keys are taken if it names them:
+            what it never names is more likely a slip of the pen.
 
     Returns:
         New dictionaries; nothing of the argument is changed or shared.
@@ -35,7 +41,8 @@ def normalise(prompt: Messages) -> list[dict[str, Any]]:
         _check_text(prompt, "the prompt")
         messages: list[dict[str, Any]] = [{"role": "user", "content": prompt}]
     elif isinstance(prompt, list | tuple):
-        messages = [_message(message, f"messages[{at}]") for at, message in enumerate(prompt)]
+        words = frozenset(re.findall(r"\w+", template_source))
+        messages = [_message(message, f"messages[{at}]", words) for at, message in enumerate(prompt)]
     else:
         kind = "one message; put it into a list" if isinstance(prompt, Mapping) else type(prompt).__name__
         _fail("the prompt", f"expected a text or a list of messages, got {kind}")
@@ -68,14 +75,14 @@ def with_system(messages: Sequence[Mapping[str, Any]], system: str | None) -> li
     return [{"role": "system", "content": system}, *given]
 
 
-def _message(message: object, at: str) -> dict[str, Any]:
+def _message(message: object, at: str, words: frozenset[str]) -> dict[str, Any]:
     if not isinstance(message, Mapping):
         _fail(at, f"expected a dict with 'role' and 'content', got {type(message).__name__}")
     for key in message:
-        if key not in KEYS:
+        if key not in KEYS and key not in words:
             _fail(at, f"unknown key {key!r}; {did_you_mean(str(key), KEYS)}")
     given = {key: value for key, value in message.items() if value is not None}
-    role = _role(given, at)
+    role = _role(given, at, words)
     for key in _TEXT_KEYS:
         if key in given:
             _text(given[key], f"{at}.{key}")
@@ -83,21 +90,18 @@ def _message(message: object, at: str) -> dict[str, Any]:
         given["tool_calls"] = _tool_calls(given["tool_calls"], role, f"{at}.tool_calls")
     if "content" in given:
         given["content"] = _content(given["content"], f"{at}.content")
-    elif not given.get("tool_calls"):
-        _fail(at, "no 'content'; only an assistant message with 'tool_calls' may do without")
+    elif not given.get("tool_calls") and not (role == "assistant" and _thinks(given)):
+        _fail(at, "no 'content'; only an assistant message with 'tool_calls' or a thought may do without")
     return given
 
 
-def _role(given: Mapping[str, Any], at: str) -> str:
+def _role(given: Mapping[str, Any], at: str, words: frozenset[str]) -> str:
     role = given.get("role")
     if role is None:
         _fail(at, f"no 'role'; one of {', '.join(ROLES)}")
-    if role == "developer":
-        # ChatML and most others would print a role that the model never saw in training.
-        _fail(f"{at}.role", "'developer' is not taken, few chat templates know it; use 'system'")
-    if not isinstance(role, str) or role not in ROLES:
+    if not isinstance(role, str) or (role not in ROLES and role not in words):
         _fail(f"{at}.role", f"unknown role {role!r}; {did_you_mean(str(role), ROLES)}")
-    return str(role)
+    return role
 
 
 def _tool_calls(calls: object, role: str, at: str) -> list[dict[str, Any]]:
@@ -111,6 +115,8 @@ def _tool_calls(calls: object, role: str, at: str) -> list[dict[str, Any]]:
 def _content(content: object, at: str) -> str | list[dict[str, str]]:
     if isinstance(content, str):
         return _text(content, at)
+    if isinstance(content, Mapping):
+        _fail(at, "expected a text or a list of text parts, got a dict; json.dumps it, as tools do")
     if not isinstance(content, list | tuple):
         _fail(at, f"expected a text or a list of text parts, got {type(content).__name__}")
     return [_part(part, f"{at}[{number}]") for number, part in enumerate(content)]
@@ -144,7 +150,11 @@ def _check_text(text: str, at: str) -> None:
 def _says_something(message: Mapping[str, Any]) -> bool:
     content = message.get("content", "")
     parts = [content] if isinstance(content, str) else [part["text"] for part in content]
-    return bool(message.get("tool_calls")) or any(part.strip() for part in parts)
+    return bool(message.get("tool_calls")) or _thinks(message) or any(part.strip() for part in parts)
+
+
+def _thinks(message: Mapping[str, Any]) -> bool:
+    return any(message.get(key) for key in THOUGHT_KEYS)
 
 
 def _fail(at: str, problem: str) -> NoReturn:

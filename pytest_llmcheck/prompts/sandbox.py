@@ -1,4 +1,4 @@
-"""The jinja2 environment in which chat templates run. Only `template` imports this module, when first used.
+"""The jinja2 environment in which chat templates run. Only `worker` imports this module, in its own process.
 
 It follows ``transformers`` (``utils/chat_template_utils.py``, 5.23), for which templates are written: the
 same whitespace rules, extensions, filters and globals. Templates come out of downloaded files, so they run
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from jinja2 import TemplateError, nodes
+from jinja2 import BaseLoader, Environment, TemplateError, Undefined, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -72,10 +72,32 @@ class _PlainDict:
         return dict.fromkeys(*args)
 
 
+class _NoOtherTemplates(BaseLoader):
+    """Says what ``include``, ``import`` and ``extends`` would find: nothing."""
+
+    def get_source(self, environment: Environment, template: str) -> NoReturn:
+        message = f"it asks for another template, {template!r}, and a chat template has to stand alone"
+        raise SecurityError(message)
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Tells attempts on Python's internals, which jinja2 prints as nothing."""
+
+    def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
+        if attribute.startswith("_"):
+            message = f"access to {attribute!r} of a {type(obj).__name__}"
+            raise SecurityError(message)
+        # An honest template may look for a key of a dict that has the name of a method, such as `pop`.
+        return super().unsafe_undefined(obj, attribute)
+
+
 def make_environment(now: datetime) -> ImmutableSandboxedEnvironment:
     """An environment whose ``strftime_now`` formats `now`."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols]
+    environment = _Sandbox(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=[GenerationTag, loopcontrols],
+        loader=_NoOtherTemplates(),
     )
     environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _raise_exception

@@ -9,23 +9,31 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcheck.errors import PromptError
+from pytest_llmcheck.prompts.continuation import continued, mark
+from pytest_llmcheck.prompts.messages import THOUGHT_KEYS
+from pytest_llmcheck.prompts.renderer import RENDERER, RenderingFailedError
+from pytest_llmcheck.prompts.wire import (
+    CPU_SECONDS,
+    DATA_BYTES,
+    OUTPUT_CHARACTERS,
+    OUTPUT_TIMES,
+    WALL_SECONDS,
+    Failure,
+    Trouble,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import TracebackType
-
-    import jinja2
 
 FIXED_DATE = date(2024, 7, 26)
 """What ``strftime_now`` reads where no date is given: the date that Llama 3's template falls back to."""
-
-_REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
 
 
 class ChatTemplate:
     """A jinja chat template, rendered as ``transformers`` renders it.
 
-    It is compiled at its first use and may be shared between threads.
+    It is compiled at its first use and may be shared between threads. A template is code from a stranger: it
+    is compiled and rendered in a process of its own, with limits on its time, memory and output.
 
     Args:
         source: the jinja source, as in a GGUF's ``tokenizer.chat_template``.
@@ -69,11 +77,10 @@ class ChatTemplate:
         Raises:
             PromptError: the source has a syntax error.
         """
-        from jinja2 import meta
-
-        # Compiled first, so that a syntax error is reported in one way only.
-        environment = self._compiled.environment
-        return frozenset(meta.find_undeclared_variables(environment.parse(self.source)))
+        try:
+            return RENDERER.variables(self._key, self.source, self._moment)
+        except RenderingFailedError as error:
+            raise PromptError(self._describe(error.failure)) from None
 
     def unused(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of the names that the template never reads, sorted: setting them would do nothing.
@@ -89,6 +96,7 @@ class ChatTemplate:
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
         add_generation_prompt: bool = True,
+        continue_final_message: bool | str = False,
         **variables: Any,
     ) -> str:
         """The text that the model sees.
@@ -97,79 +105,111 @@ class ChatTemplate:
             messages: dicts with ``role`` and ``content``, see `normalise`; keys that are None are dropped.
             tools: JSON schemas of functions that the model may call.
             add_generation_prompt: end with the header of the assistant's turn.
+            continue_final_message: end within the last message, which the model is to continue; no header is
+                added then. A text names the key to continue, such as ``"reasoning_content"``.
             variables: further names for the template, such as ``enable_thinking=False``; they win over
                 special tokens of the same name.
 
         Raises:
-            PromptError: the template is not valid, refused the messages, or failed on them. The message
-                has the template's own words and the line.
+            PromptError: the template is not valid, refused the messages, failed on them, or broke a limit.
+                The message has the template's own words and the line.
         """
-        given = {
-            "documents": None,
-            **self._tokens,
-            **{name: _plain(value, name) for name, value in variables.items()},
-            "messages": [_message(message, f"messages[{at}]") for at, message in enumerate(messages)],
-            "tools": None if tools is None else _plain(list(tools), "tools"),
-            "add_generation_prompt": add_generation_prompt,
-        }
-        compiled = self._compiled
+        if not messages:
+            raise PromptError("no messages: give at least one")
         try:
-            return compiled.render(given)
-        # Whatever is raised in there is the template's doing: also a TypeError or a ZeroDivisionError.
-        except Exception as error:
-            raise PromptError(self._describe(error)) from None
+            given = {
+                "documents": None,
+                **self._tokens,
+                **{name: _plain(value, name) for name, value in variables.items()},
+                "messages": [_message(message, f"messages[{at}]") for at, message in enumerate(messages)],
+                "tools": None if tools is None else _plain(list(tools), "tools"),
+                "add_generation_prompt": add_generation_prompt and not continue_final_message,
+            }
+        except RecursionError:
+            message = "the messages, tools or variables contain themselves, or are nested too deeply"
+            raise PromptError(f"{message}: give plain, flat data") from None
+        for name in ("tools", "documents"):
+            for at, item in enumerate(given[name] or ()):
+                if not isinstance(item, dict):
+                    raise PromptError(f"{name}[{at}]: expected a dict, got {type(item).__name__}")
+        if not continue_final_message:
+            return self._render(given)
+        key = continue_final_message if isinstance(continue_final_message, str) else "content"
+        final = mark(given["messages"], key, self.source, self.origin)
+        return continued(self._render(given), final, key, self.origin)
+
+    def _render(self, given: dict[str, Any]) -> str:
+        try:
+            return RENDERER.render(self._key, self.source, self._moment, given)
+        except RenderingFailedError as error:
+            raise PromptError(self._describe(error.failure)) from None
 
     @cached_property
-    def _compiled(self) -> jinja2.Template:
-        import jinja2
+    def _moment(self) -> str:
+        return self.date.isoformat()
 
-        from pytest_llmcheck.prompts.sandbox import make_environment
+    @cached_property
+    def _key(self) -> str:
+        return f"{self.sha256} {self._moment}"
 
-        try:
-            return make_environment(self.date).from_string(self.source)
-        except jinja2.TemplateSyntaxError as error:
-            problem = f"syntax error: {(error.message or '').rstrip('.')}"
-            line = error.lineno
-        except RecursionError:
-            problem, line = "nested too deeply to be compiled", None
-        remedy = "mend the file, or set another chat_template for this model"
-        raise PromptError(f"{self._at(line)}: {problem}; {remedy}")
+    def _describe(self, failure: Failure) -> str:
+        at = self.origin if failure.line is None else f"{self.origin}, line {failure.line}"
+        said = failure.text
+        match failure.trouble:
+            case Trouble.SYNTAX:
+                return f"{at}: syntax error: {said}; mend the file, or {_ANOTHER}"
+            case Trouble.DEEP:
+                return f"{at}: nested too deeply to be compiled; mend the file, or {_ANOTHER}"
+            case Trouble.REFUSED:
+                return f"{at}: it refuses these messages: {said}; change them as it says"
+            case Trouble.UNDEFINED:
+                missing = [name for name in ("bos_token", "eos_token") if f"'{name}' is undefined" in said]
+                remedy = (
+                    f"the model's vocabulary names no {missing[0]}"
+                    if missing
+                    else "pass it as a template variable, or check the keys of the messages"
+                )
+                return f"{at}: {said}; {remedy}"
+            case Trouble.FORBIDDEN:
+                return f"{at}: the sandbox forbids it: {said}; do not trust this template, set another"
+            case Trouble.ENDLESS:
+                return f"{at}: it calls itself without end; {_ANOTHER}"
+            case Trouble.FAILED:
+                return f"{at}: it failed on these messages: {said}; check them, or set another chat_template"
+            case _:
+                return f"{at}: {_broken_limit(failure)}"
 
-    def _describe(self, error: Exception) -> str:
-        import jinja2
 
-        from pytest_llmcheck.prompts.sandbox import RaisedByTemplateError
+_ANOTHER = "set another chat_template for this model"
 
-        at = self._at(_line_of(error.__traceback__))
-        if isinstance(error, RaisedByTemplateError):
-            return f"{at}: it refuses these messages: {error}; change them as it says"
-        if isinstance(error, jinja2.UndefinedError):
-            missing = [name for name in ("bos_token", "eos_token") if f"'{name}' is undefined" in str(error)]
-            remedy = (
-                f"the model's vocabulary names no {missing[0]}"
-                if missing
-                else "pass it as a template variable, or check the keys of the messages"
+
+def _broken_limit(failure: Failure) -> str:
+    match failure.trouble:
+        case Trouble.CPU:
+            problem = f"stopped after {CPU_SECONDS:g} s of computing, as in an endless loop"
+        case Trouble.MEMORY:
+            problem = f"it needs more than the {DATA_BYTES >> 20} MB of memory that a template may take"
+        case Trouble.LONG:
+            problem = (
+                f"it printed more than {failure.text} characters ({OUTPUT_CHARACTERS}, and {OUTPUT_TIMES} "
+                "for each byte that it was given)"
             )
-            return f"{at}: {error}; {remedy}"
-        if isinstance(error, jinja2.exceptions.SecurityError):
-            return f"{at}: the sandbox forbids it: {error}; do not trust this template, set another"
-        if isinstance(error, RecursionError):
-            return f"{at}: it calls itself without end; set another chat_template for this model"
-        kind = type(error).__name__
-        return f"{at}: it failed on these messages: {kind}: {error}; check them, or set another chat_template"
-
-    def _at(self, line: int | None) -> str:
-        return self.origin if line is None else f"{self.origin}, line {line}"
-
-
-def _line_of(traceback: TracebackType | None) -> int | None:
-    """The template's innermost line; jinja2 maps the frames of compiled templates back to their source."""
-    line = None
-    while traceback is not None:
-        if traceback.tb_frame.f_code.co_filename == "<template>":
-            line = traceback.tb_lineno
-        traceback = traceback.tb_next
-    return line
+        case Trouble.WALL:
+            return (
+                f"no answer within {WALL_SECONDS:g} s, which it did not spend computing: try again when this "
+                "machine is less busy"
+            )
+        case Trouble.CRASHED:
+            return (
+                f"the process that renders it {failure.text}; do not trust this template, {_ANOTHER}. If the "
+                "machine ran out of memory, run less beside it"
+            )
+        case _:
+            return (
+                f"the process that renders it cannot be started: {failure.text}; check that this Python can "
+                "start another one, and that jinja2 is installed beside it"
+            )
+    return f"{problem}: do not trust this template, {_ANOTHER}; shorten messages of many megabytes"
 
 
 def _plain(value: Any, at: str) -> Any:
@@ -195,5 +235,5 @@ def _message(message: object, at: str) -> dict[str, Any]:
         problem = f"{at}: expected a dict with 'role' and 'content', got {type(message).__name__}"
         raise PromptError(problem)
     given = {key: value for key, value in _plain(message, at).items() if value is not None}
-    reasoning = next((given[key] for key in _REASONING_KEYS if key in given), None)
+    reasoning = next((given[key] for key in THOUGHT_KEYS if key in given), None)
     return given if reasoning is None else {"thinking": reasoning, **given, "reasoning_content": reasoning}

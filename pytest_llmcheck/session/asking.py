@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,17 +13,22 @@ from pytest_llmcheck.engines.reply import Reply
 from pytest_llmcheck.engines.score import Score
 from pytest_llmcheck.engines.types import Fingerprint, Prompt, Request, Sampling, ScoreRequest
 from pytest_llmcheck.errors import PromptError
+from pytest_llmcheck.prompts.variables import prompt_settings
 from pytest_llmcheck.session.arguments import check_max_tokens
+from pytest_llmcheck.session.counting import Counting
+from pytest_llmcheck.session.hearing import heard
 from pytest_llmcheck.session.pool import settings_of, vocabulary_of
 from pytest_llmcheck.session.rendering import Prompts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_llmcheck.engines.count import Count
     from pytest_llmcheck.engines.llama.settings import Info, Settings
     from pytest_llmcheck.engines.types import Scoring
     from pytest_llmcheck.models import ModelSpec, ResolvedModel
     from pytest_llmcheck.prompts import ChatTemplate, Messages
+    from pytest_llmcheck.prompts.forged import ContentTokens
     from pytest_llmcheck.session.rendering import Rendered
     from pytest_llmcheck.session.run import Run
 
@@ -37,12 +42,14 @@ class Conversation:
         system: the system prompt; None takes that of the mark, else that of the model.
         tools: definitions for the template.
         variables: what else the template reads.
+        content_tokens: how control tokens in what users and tools say are taken; None as the model says.
     """
 
     messages: Messages
     system: str | None = None
     tools: Sequence[dict[str, Any]] | None = None
     variables: dict[str, Any] = field(default_factory=dict)
+    content_tokens: ContentTokens | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +69,32 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request, and what its prompt was rendered from."""
+    """A request, and what it was made of."""
 
     request: Request
     rendered: Rendered
+    origin: Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked of whom; see `engines.reply.Origin`."""
+
+    asking: Asking
+    conversation: Conversation
+    manner: Manner
+    rendered: Rendered
+    settings: Settings
+
+    def count(self) -> Count:
+        """The tokens of the prompt, part by part, in the context that it was asked in."""
+        return self.asking.counting.count(self.rendered, self.settings)
+
+    def again(self, *, content_tokens: ContentTokens) -> Reply:
+        """The same asked again, control tokens in what users and tools say taken in this way."""
+        conversation = replace(self.conversation, content_tokens=content_tokens)
+        (reply,) = self.asking.ask([self.asking.question(conversation, self.manner)])
+        return reply
 
 
 class Asking:
@@ -75,6 +104,7 @@ class Asking:
         self.run = run
         self.model = model
         self.prompts = Prompts(model)
+        self.counting = Counting(run, model)
         self._known: dict[int | None, Settings] = {}
 
     @property
@@ -100,13 +130,21 @@ class Asking:
         """
         given, of_mark = conversation, self.run.settings.system
         return self.prompts.render(
-            given.messages, of_mark if given.system is None else given.system, given.tools, given.variables
+            given.messages,
+            of_mark if given.system is None else given.system,
+            given.tools,
+            given.variables,
+            given.content_tokens,
         )
 
     def tokenise(self, rendered: Rendered) -> Prompt:
         """The prompt with its token ids."""
-        text = rendered.text
-        return Prompt(text, self.run.answers.engine(self.settings).tokenise(text))
+        engine = self.run.answers.engine(self.settings)
+        return Prompt(rendered.text, engine.tokenise(rendered.text, rendered.plain), rendered.plain)
+
+    def count(self, conversation: Conversation) -> Count:
+        """The tokens of its prompt, part by part, under the marks of this moment."""
+        return self.counting.count(self.render(conversation), self.settings)
 
     def question(self, conversation: Conversation, manner: Manner) -> Question:
         """What is to be asked of the engine.
@@ -125,35 +163,51 @@ class Asking:
             sampling=manner.sampling,
             timeout=run.config.timeout,
             constraint=None if manner.constrain is None else constraint_of(manner.constrain),
+            plain=rendered.plain,
         )
-        return Question(request, rendered)
+        origin = Asked(self, conversation, manner, rendered, self.settings)
+        return Question(request, rendered, origin)
 
     def ask(self, questions: Sequence[Question]) -> list[Reply]:
         """The replies to all of them, decoded together."""
         run, settings = self.run, self.settings
-        done = run.answers.complete(settings, [question.request for question in questions])
+        try:
+            done = run.answers.complete(settings, [question.request for question in questions])
+        except PromptError as error:
+            prompts = [question.rendered for question in questions]
+            raise self.counting.explained(error, prompts, settings) from None
         info = run.answers.info(settings)
         replies = []
         for question, (completion, cached) in zip(questions, done, strict=True):
             request = question.request
-            prompt = Prompt(request.prompt, completion.prompt_ids)
+            prompt = Prompt(request.prompt, completion.prompt_ids, request.plain)
             made = self.fingerprint(
                 info, question.rendered.template, prompt, request.sampling, request.max_tokens
             )
             if request.constraint is not None:
                 made = msgspec.structs.replace(made, constraint=request.constraint.sha256)
+            said = heard(completion, request, question.rendered.template.source)
             reply = Reply(
-                text=completion.text,
-                finish_reason=completion.finish_reason,
+                text=said.answer,
+                finish_reason=said.finish_reason,
                 tokens=completion.tokens,
                 end=completion.end,
                 prompt=prompt,
                 timings=completion.timings,
                 fingerprint=made,
                 unenforced=completion.ignored,
+                forged=question.rendered.forged,
+                thinking=said.thinking,
                 cached=cached,
+                origin=question.origin,
             ).heard_by(run.recorder, run.health)
             run.recorder.asked(reply)
+            if reply.forged and not reply.prompt.plain:
+                run.note_once(
+                    f"model {self.spec.name!r}: what a user or a tool says holds the control token "
+                    f"{reply.forged[0]}, which counts as such, as it would in a server; the check "
+                    'resists_forged_turns() compares, content_tokens = "plain" takes it as text'
+                )
             replies.append(reply)
         run.tell_trouble()
         return replies
@@ -164,14 +218,20 @@ class Asking:
         """The log-probabilities of a continuation; `against` another model, its divergence too."""
         rendered = self.render(conversation)
         request = ScoreRequest(
-            prompt=rendered.text, continuation=continuation, timeout=self.run.config.timeout
+            prompt=rendered.text,
+            continuation=continuation,
+            timeout=self.run.config.timeout,
+            plain=rendered.plain,
         )
         answers, settings = self.run.answers, self.settings
-        if against is None:
-            scoring, cached = answers.score(settings, request)
-        else:
-            scoring, cached = self._compared(request, against), False
-        prompt = Prompt(request.prompt, scoring.prompt_ids)
+        try:
+            if against is None:
+                scoring, cached = answers.score(settings, request)
+            else:
+                scoring, cached = self._compared(request, against), False
+        except PromptError as error:
+            raise self.counting.explained(error, [rendered], settings) from None
+        prompt = Prompt(request.prompt, scoring.prompt_ids, request.plain)
         return Score(
             tokens=scoring.tokens,
             prompt=prompt,
@@ -193,9 +253,11 @@ class Asking:
         answers = self.run.answers
         path = answers.pool.folder / f"rows-{secrets.token_hex(8)}"
         try:
-            replace = msgspec.structs.replace
-            other.run.answers.score(other.settings, replace(request, write_rows=str(path)))
-            scoring, _ = answers.score(self.settings, replace(request, read_rows=str(path)))
+            writing, reading = (
+                msgspec.structs.replace(request, **{key: str(path)}) for key in ("write_rows", "read_rows")
+            )
+            other.run.answers.score(other.settings, writing)
+            scoring, _ = answers.score(self.settings, reading)
         finally:
             path.unlink(missing_ok=True)
         return scoring
@@ -205,7 +267,9 @@ class Asking:
     ) -> Fingerprint:
         """Of a reply to this prompt."""
         context = self.settings.context
-        settings = {"n_ctx": str(context.n_ctx)}
+        settings = {"n_ctx": str(context.n_ctx), **prompt_settings(self.spec, template)}
+        if prompt.plain:
+            settings["content_tokens"] = "plain"
         if context.rope is not None:
             settings |= {
                 f"rope_{key}": str(v)
@@ -221,6 +285,7 @@ class Asking:
             adapters=tuple(f"{adapter.sha256}@{adapter.scale:g}" for adapter in context.adapters),
             template=template.sha256,
             prompt=prompt.sha256,
+            prompt_tokens=prompt.tokens_sha256,
             sampling=sampling,
             max_tokens=max_tokens,
             numerics=info.numerics,

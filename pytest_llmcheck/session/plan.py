@@ -34,11 +34,11 @@ class Plan:
 
     Args:
         root: pytest's rootdir, with the run records.
-        upcoming: the selected tests' ids without the model, in their order, for a model's name.
+        upcoming: the selected tests' ids without the model, in their order, for a model's name and context.
         timeout: of the requests, in seconds.
     """
 
-    def __init__(self, root: Path, upcoming: Callable[[str], list[str]], timeout: float) -> None:
+    def __init__(self, root: Path, upcoming: Callable[[str, int], list[str]], timeout: float) -> None:
         self._root = root
         self._upcoming = upcoming
         self._timeout = timeout
@@ -87,12 +87,13 @@ class Plan:
         found = self._places.get(settings)
         if found is None:
             found = self._places[settings] = defaultdict(deque)
-            self._requests[settings] = self._read(settings.name)
+            self._requests[settings] = self._read(settings)
             for place, request in enumerate(self._requests[settings]):
                 found[request].append(place)
         return found
 
-    def _read(self, model: str) -> list[Request]:
+    def _read(self, settings: Settings) -> list[Request]:
+        model = settings.name
         if self._lines is None:
             self._lines = _newest(self._root)
         asked: dict[str, TestLine] = {}
@@ -103,11 +104,12 @@ class Plan:
         return [
             Request(
                 prompt=reply.prompt,
+                plain=reply.plain,
                 max_tokens=reply.fingerprint.max_tokens,
                 sampling=reply.fingerprint.sampling,
                 timeout=self._timeout,
             )
-            for test in self._upcoming(model)
+            for test in self._upcoming(model, settings.context.n_ctx)
             if test in asked
             for reply in asked[test].replies
             # The record has only the hash of a schema.

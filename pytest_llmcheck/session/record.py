@@ -46,7 +46,9 @@ class ReplyRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """
 
     prompt: str
+    plain: tuple[tuple[int, int], ...] = ()
     text: str
+    thinking: str | None = None
     finish_reason: str
     tokens: tuple[TokenEvidence, ...]
     timings: Timings
@@ -130,7 +132,9 @@ def reply_record(reply: Reply) -> ReplyRecord:
     tokens = reply.tokens if reply.end is None else (*reply.tokens, reply.end)
     return ReplyRecord(
         prompt=reply.prompt.text,
+        plain=reply.prompt.plain,
         text=reply.text,
+        thinking=reply.thinking,
         finish_reason=reply.finish_reason,
         tokens=tuple(_evidence(token) for token in tokens),
         timings=reply.timings,

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_llmcheck.errors import ConfigError, PromptError, did_you_mean
 from pytest_llmcheck.prompts import ChatTemplate, normalise, template_of, with_system
+from pytest_llmcheck.prompts.forged import ControlTexts, forged_in, hide
+from pytest_llmcheck.prompts.variables import model_variables
 from pytest_llmcheck.session.arguments import ARGUMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pytest_llmcheck.models import ResolvedModel
     from pytest_llmcheck.prompts import Messages
+    from pytest_llmcheck.prompts.forged import ContentTokens, Spans
 
 
 class Rendered(NamedTuple):
@@ -21,10 +24,20 @@ class Rendered(NamedTuple):
     Attributes:
         text: as the model sees it.
         template: what made it.
+        messages: what it was made of, the system prompt among them.
+        tools: definitions, as given.
+        variables: what else the template was given.
+        forged: control tokens in what users and tools say, each once.
+        plain: where in `text` they are letters only, in characters.
     """
 
     text: str
     template: ChatTemplate
+    messages: Sequence[Mapping[str, Any]]
+    tools: Sequence[Mapping[str, Any]] | None
+    variables: Mapping[str, Any]
+    forged: tuple[str, ...] = ()
+    plain: Spans = ()
 
 
 class Prompts:
@@ -33,6 +46,10 @@ class Prompts:
     def __init__(self, model: ResolvedModel) -> None:
         self._model = model
         self._templates: dict[bool, ChatTemplate] = {}
+        header = model.header
+        self._control = ControlTexts(
+            lambda: {*header.control_tokens.values(), *header.special_tokens.values()}
+        )
 
     def template(self, *, tools: bool) -> ChatTemplate:
         """The model's template, or the one that it has for tools."""
@@ -48,6 +65,7 @@ class Prompts:
         system: str | None,
         tools: Sequence[dict[str, Any]] | None,
         variables: dict[str, Any],
+        content_tokens: ContentTokens | None = None,
     ) -> Rendered:
         """The text, and the template that made it.
 
@@ -55,10 +73,11 @@ class Prompts:
             messages: as for `LLM.chat`.
             system: the system prompt; None takes that of the messages, else that of the model.
             tools: definitions for the template.
-            variables: what else the template reads.
+            variables: what else the template reads; they win over those of the model.
+            content_tokens: how control tokens in what users and tools say are taken; None as the model says.
 
         Raises:
-            ConfigError: a variable that the template never reads.
+            ConfigError: a variable, of the call or of the model, that the template never reads.
             PromptError: the messages make no prompt, or the template never reads tools.
         """
         spec = self._model.spec
@@ -75,9 +94,16 @@ class Prompts:
                 f"the chat template of model {spec.name!r} never reads `tools`: the model would not see "
                 "them. Use a model that was trained with tools, or describe them in the system prompt"
             )
-        conversation = normalise(messages)
+        variables = {**model_variables(self._model.header, spec, template), **variables}
+        conversation = normalise(messages, template_source=template.source)
         if system is not None:
             conversation = with_system(conversation, system)
         elif spec.system is not None and not any(m["role"] == "system" for m in conversation):
             conversation = with_system(conversation, spec.system)
-        return Rendered(template.render(conversation, tools=tools, **variables), template)
+        forged = forged_in(conversation, self._control)
+        if not forged or (content_tokens or spec.content_tokens) == "special":
+            text = template.render(conversation, tools=tools, **variables)
+            return Rendered(text, template, conversation, tools, variables, forged)
+        hidden = hide(conversation, self._control)
+        text, plain = hidden.reveal(template.render(hidden.messages, tools=tools, **variables))
+        return Rendered(text, template, conversation, tools, variables, forged, plain)

@@ -63,7 +63,7 @@ class Run:
             None if plan is None else plan(config.timeout),
         )
         self._llms: dict[str, LLM] = {}
-        self._told = False
+        self._noted: set[str] = set()
 
     @property
     def settings(self) -> MarkSettings:
@@ -88,9 +88,14 @@ class Run:
     def tell_trouble(self) -> None:
         """Say once that the cache cannot be used, if so."""
         trouble = self.answers.cache.trouble
-        if trouble is not None and not self._told:
-            self._told = True
-            self.recorder.note(trouble)
+        if trouble is not None:
+            self.note_once(trouble)
+
+    def note_once(self, text: str) -> None:
+        """Something for the end of the run, said once however often it is noted."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self.recorder.note(text)
 
     def close(self) -> None:
         """Let go of all engines."""

@@ -77,20 +77,25 @@ def test_empty(prompt: Any) -> None:
         (b"Hi", "the prompt: expected a text or a list of messages, got bytes"),
         ("a\ud800", "the prompt: a lone surrogate at character 1: not text that UTF-8 can hold"),
         (["Hi"], "messages[0]: expected a dict with 'role' and 'content', got str"),
-        ([USER, {"content": "x"}], "messages[1]: no 'role'; one of system, user, assistant, tool"),
+        (
+            [USER, {"content": "x"}],
+            "messages[1]: no 'role'; one of system, developer, user, assistant, tool, ipython",
+        ),
         ([{"role": "users", "content": "x"}], "messages[0].role: unknown role 'users'; did you mean 'user'?"),
         (
             [{"role": 3, "content": "x"}],
-            "messages[0].role: unknown role 3; known: assistant, system, tool, user",
-        ),
-        (
-            [{"role": "developer", "content": "x"}],
-            "messages[0].role: 'developer' is not taken, few chat templates know it; use 'system'",
+            "messages[0].role: unknown role 3; known: assistant, developer, ipython, system, tool, user",
         ),
         ([{"role": "user", "contents": "x"}], "messages[0]: unknown key 'contents'; did you mean 'content'?"),
         (
             [{"role": "user"}],
-            "messages[0]: no 'content'; only an assistant message with 'tool_calls' may do without",
+            "messages[0]: no 'content'; only an assistant message with 'tool_calls' or a thought may do "
+            "without",
+        ),
+        (
+            [{"role": "tool", "content": {"sky": "blue"}}],
+            "messages[0].content: expected a text or a list of text parts, got a dict; json.dumps it, as "
+            "tools do",
         ),
         (
             [{"role": "user", "content": 3}],
@@ -125,6 +130,23 @@ def test_empty(prompt: Any) -> None:
 )
 def test_refused(prompt: Any, expected: str) -> None:
     assert problem(prompt) == expected
+
+
+def test_roles_and_keys_that_the_template_names() -> None:
+    messages: list[dict[str, Any]] = [{"role": "judge", "content": "x", "weight": 0.5}]
+    source = "{% for m in messages %}{% if m.role == 'judge' %}{{ m.weight }}{% endif %}{% endfor %}"
+    assert normalise(messages, template_source=source) == messages
+    assert problem(messages) == (
+        "messages[0]: unknown key 'weight'; known: content, name, reasoning, reasoning_content, role, "
+        "thinking, tool_call_id, tool_calls"
+    )
+    with pytest.raises(PromptError, match="unknown role 'judges'"):
+        normalise([{"role": "judges", "content": "x"}], template_source=source)
+
+
+def test_an_assistant_may_have_thought_only() -> None:
+    messages = [{"role": "assistant", "thinking": "hm"}]
+    assert normalise(messages) == messages
 
 
 def test_never_two_system_messages() -> None:

@@ -132,6 +132,52 @@ class TestAsTransformers:
         assert template(source, date=at).render(USER) == "02 Jan 2030 03:04"
 
 
+class TestContinue:
+    source = (
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}</>{% endfor %}"
+        "{% if add_generation_prompt %}<a>{% endif %}"
+    )
+
+    def test_it_ends_within_the_last_message(self) -> None:
+        messages = [*USER, {"role": "assistant", "content": "It is "}]
+        assert template(self.source).render(messages, continue_final_message=True) == (
+            "<user>Hi</><assistant>It is "
+        )
+        assert messages[1]["content"] == "It is "
+
+    def test_a_template_that_strips(self) -> None:
+        source = self.source.replace("m.content", "m.content | trim")
+        messages = [*USER, {"role": "assistant", "content": " It is "}]
+        assert template(source).render(messages, continue_final_message=True) == "<user>Hi</><assistant>It is"
+
+    def test_another_key(self) -> None:
+        source = self.source.replace("m.content", "m.thinking")
+        messages = [{"role": "assistant", "thinking": "hm"}]
+        assert template(source).render(messages, continue_final_message="thinking") == "<assistant>hm"
+
+    @pytest.mark.parametrize(
+        ("source", "message", "expected"),
+        [
+            ("content", {"role": "a"}, "messages[0]: continue_final_message is set, and there is no"),
+            ("", {"content": "x"}, "the chat template never reads 'content', which is to be continued"),
+            (
+                "content",
+                {"content": []},
+                "messages[0].content: continue_final_message is set, and there is no text",
+            ),
+            (
+                "content",
+                {"content": "x"},
+                "the chat template does not print the 'content' of the last message",
+            ),
+        ],
+    )
+    def test_there_is_nothing_to_continue(self, source: str, message: dict[str, Any], expected: str) -> None:
+        with pytest.raises(PromptError) as caught:
+            template(source).render([message], continue_final_message=True)
+        assert str(caught.value).startswith(expected)
+
+
 class TestProblems:
     def test_syntax(self) -> None:
         source = "a\n{% if messages %}\n{% endfor %}"
@@ -187,10 +233,18 @@ class TestProblems:
         )
         assert "OverflowError" in problem("{{ range(10000000) | list }}")
 
+    @pytest.mark.parametrize("name", ["tools", "documents"])
+    def test_tools_and_documents_are_dicts(self, name: str) -> None:
+        given: dict[str, Any] = {name: [{}, "x"]}
+        with pytest.raises(PromptError) as caught:
+            template("").render(USER, **given)
+        assert str(caught.value) == f"{name}[1]: expected a dict, got str"
+
     def test_objects_are_refused(self) -> None:
         assert problem("", [{"role": "user", "content": object()}]) == (
             "messages[0].content: a template takes text, numbers, lists and dicts, got object"
         )
+        assert problem("", []) == "no messages: give at least one"
         assert problem("", ["Hi"]) == "messages[0]: expected a dict with 'role' and 'content', got str"
 
 
@@ -213,11 +267,12 @@ def test_threads_share_one_template() -> None:
     assert done == [str(n) for n in range(200)]
 
 
-def test_jinja2_is_imported_when_first_used() -> None:
+def test_jinja2_is_never_imported_here() -> None:
     code = (
         "import sys; from pytest_llmcheck.prompts import ChatTemplate;"
-        "t = ChatTemplate('x', bos_token=None, eos_token=None); t.sha256; print('jinja2' in sys.modules);"
-        "t.render([]); print('jinja2' in sys.modules, 'pytest' in sys.modules)"
+        "t = ChatTemplate('{{ x }}', bos_token=None, eos_token=None);"
+        "print(t.render([{'role': 'user'}], x=1), *t.variables);"
+        "print('jinja2' in sys.modules, 'pytest' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\nTrue False\n"
+    assert done.stdout == "1 x\nFalse False\n"

@@ -54,7 +54,10 @@ FUNCTIONS: dict[str, int] = {
     "llama_token_to_piece": 6,
     "llama_tokenize": 7,
     "llama_vocab_bos": 1,
+    "llama_vocab_eos": 1,
     "llama_vocab_get_add_bos": 1,
+    "llama_vocab_get_add_eos": 1,
+    "llama_vocab_get_attr": 2,
     "llama_vocab_is_eog": 2,
     "llama_vocab_n_tokens": 1,
 }
@@ -69,6 +72,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {
         "tensor_split",
         "use_extra_bufts",
         "progress_callback",
+        "vocab_only",
     ),
     "llama_context_params": (
         "n_ctx",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_llmcheck.engines.llama.line import Pending
     from pytest_llmcheck.engines.llama.settings import Info, Settings
     from pytest_llmcheck.engines.types import Completion, Request, ScoreRequest, Scoring
+    from pytest_llmcheck.prompts.forged import Spans
 
 PATIENCE = 30.0
 """Seconds without any sign of life after which a host counts as hung."""
@@ -130,11 +131,11 @@ class LlamaEngine:
             request.timeout,
         )
 
-    def tokenise(self, text: str) -> tuple[int, ...]:
-        """Token ids of a rendered prompt."""
+    def tokenise(self, text: str, plain: Spans = ()) -> tuple[int, ...]:
+        """Token ids of a rendered prompt; `plain` as for `Request`."""
         ticket: Ticket[tuple[int, ...]] = Ticket(
             self,
-            lambda id_, _: protocol.Tokenise(id_, text),
+            lambda id_, _: protocol.Tokenise(id_, text, plain),
             lambda answer: answer.ids,
             protocol.Tokens,
             self._room_seconds,

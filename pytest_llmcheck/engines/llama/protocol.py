@@ -22,7 +22,7 @@ from pytest_llmcheck.engines.types import Completion, Request, ScoreRequest, Sco
 if TYPE_CHECKING:
     from pathlib import Path
 
-VERSION = 3
+VERSION = 4
 LARGEST_FRAME = 64 * 1024 * 1024
 LARGEST_GREETING = 1024
 """Bytes that a peer may send before it has proved that it belongs to the run."""
@@ -128,6 +128,7 @@ class Tokenise(Message, frozen=True):
 
     id: int
     text: str
+    plain: tuple[tuple[int, int], ...] = ()
 
 
 class Tokens(Message, frozen=True):

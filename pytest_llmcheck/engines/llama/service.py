@@ -116,7 +116,7 @@ class Service:
                 case protocol.Load():
                     connection.send(protocol.Loaded(message.id, self._load(connection, message)))
                 case protocol.Tokenise():
-                    ids = tuple(self._loaded().vocabulary.tokenise(message.text))
+                    ids = tuple(self._loaded().vocabulary.tokenise(message.text, message.plain))
                     connection.send(protocol.Tokens(message.id, ids))
                 case _:
                     self._begin(connection, message, received)

@@ -146,7 +146,7 @@ class Generation(Task):
         finished: Callable[[Answer | Exception], None],
     ) -> None:
         # A beginning-of-sequence token alone is no prompt either.
-        prompt = vocabulary.tokenise(request.prompt) if request.prompt else []
+        prompt = vocabulary.tokenise(request.prompt, request.plain) if request.prompt else []
         check_length(len(prompt), n_ctx)
         super().__init__(
             request, prompt, n_ctx=n_ctx, received=received, abandoned=abandoned, finished=finished
@@ -239,6 +239,7 @@ class Generation(Task):
             reused_tokens=self.reused,
             company=self.company,
         )
+        marked, controls = self._text.marked()
         return Completion(
             text=self._text.text(),
             finish_reason=self._reason,
@@ -247,6 +248,8 @@ class Generation(Task):
             prompt_ids=tuple(self.tokens),
             timings=timings,
             ignored=self._ignored,
+            marked=marked,
+            controls=controls,
         )
 
     def close(self) -> None:
@@ -269,7 +272,7 @@ class Score(Task):
         abandoned: Callable[[], bool],
         finished: Callable[[Answer | Exception], None],
     ) -> None:
-        prompt = vocabulary.tokenise(request.prompt) if request.prompt else []
+        prompt = vocabulary.tokenise(request.prompt, request.plain) if request.prompt else []
         given = request.continuation
         continuation = vocabulary.tokenise_text(given) if isinstance(given, str) else list(given)
         check_continuation(continuation, vocabulary.size)

@@ -5,11 +5,23 @@ from __future__ import annotations
 import codecs
 import ctypes
 from functools import cached_property
-from typing import Any
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 from pytest_llmcheck.engines.llama.bindings import llama
+from pytest_llmcheck.engines.llama.mixed import tokenise_mixed
 from pytest_llmcheck.engines.llama.sampling import Describer
 from pytest_llmcheck.errors import EngineError
+from pytest_llmcheck.prompts.forged import control_pattern
+
+if TYPE_CHECKING:
+    import re
+
+    from pytest_llmcheck.prompts.forged import Spans
+
+
+# llama_token_attr in llama.h
+CONTROL, USER_DEFINED = 1 << 3, 1 << 4
 
 
 class Vocabulary:
@@ -39,18 +51,63 @@ class Vocabulary:
         is_end = llama.llama_vocab_is_eog
         return frozenset(token for token in range(self.size) if is_end(self._vocab, token))
 
-    def tokenise(self, text: str) -> list[int]:
+    @cached_property
+    def bos(self) -> int | None:
+        """The token that begins a text; None where there is none."""
+        return self._known(llama.llama_vocab_bos(self._vocab))
+
+    @cached_property
+    def eos(self) -> int | None:
+        """The token that ends a text; None where there is none."""
+        return self._known(llama.llama_vocab_eos(self._vocab))
+
+    @cached_property
+    def adds_bos(self) -> bool:
+        """Whether the model was trained on texts that begin with `bos`."""
+        return bool(llama.llama_vocab_get_add_bos(self._vocab))
+
+    @cached_property
+    def adds_eos(self) -> bool:
+        """Whether llama.cpp's own tokenizing puts `eos` at the end of a text; `tokenise` never does."""
+        return bool(llama.llama_vocab_get_add_eos(self._vocab))
+
+    def with_attribute(self, attribute: int) -> tuple[int, ...]:
+        """The tokens that have an attribute, `CONTROL` or `USER_DEFINED`, as llama.cpp corrected them."""
+        read, vocab = llama.llama_vocab_get_attr, self._vocab
+        return tuple(token for token in range(self.size) if read(vocab, token) & attribute)
+
+    @cached_property
+    def _control(self) -> re.Pattern[str]:
+        """Matches the control tokens in a text."""
+        pieces = (self.piece(token, special=True) for token in self.with_attribute(CONTROL))
+        return control_pattern(piece.decode("utf-8", "replace") for piece in pieces)
+
+    def _known(self, token: int) -> int | None:
+        return token if 0 <= token < self.size else None
+
+    def tokenise(self, text: str, plain: Spans = ()) -> list[int]:
         """Token ids of a rendered prompt; control tokens in the text are parsed as such.
 
         A beginning-of-sequence token is added where the model was trained with one and the template has
-        not written it: never two, never a missing one.
+        not written it. So there are never two by our doing and never one too few; llama-server comes to the
+        same ids by taking off what the template wrote (`common_chat_template_direct_apply_impl` in chat.cpp)
+        and letting its tokenizer write it. No end-of-sequence token is added, as the prompt is to go on.
+
+        Args:
+            text: the prompt.
+            plain: places of control tokens that are letters only, see `tokenise_mixed`.
         """
-        tokens = self._tokenise(text, special=True)
-        if llama.llama_vocab_get_add_bos(self._vocab):
-            bos = llama.llama_vocab_bos(self._vocab)
-            if tokens[:1] != [bos]:
-                tokens.insert(0, bos)
+        if plain:
+            tokens = tokenise_mixed(self._tokenise, text, plain, self._control)
+        else:
+            tokens = self.tokenise_special(text)
+        if self.adds_bos and self.bos is not None and tokens[:1] != [self.bos]:
+            tokens.insert(0, self.bos)
         return tokens
+
+    def tokenise_special(self, text: str) -> list[int]:
+        """Token ids of a piece of a prompt: control tokens are parsed, nothing is added."""
+        return self._tokenise(text, special=True)
 
     def tokenise_text(self, text: str) -> list[int]:
         """Token ids of a text in which control tokens are no more than letters; nothing is added."""
@@ -100,13 +157,31 @@ class Detokeniser:
         self._vocabulary = vocabulary
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._parts: list[str] = []
+        self._controls: list[int] = []
 
     def add(self, token: int) -> None:
         """The next token of the reply."""
-        self._parts.append(self._decoder.decode(self._vocabulary.piece(token)))
+        piece = self._vocabulary.piece(token)
+        if not piece and (name := self._vocabulary.shown(token)):
+            self._controls.append(len(self._parts))
+            self._parts.append(name)
+        else:
+            self._parts.append(self._decoder.decode(piece))
 
     def text(self) -> str:
         """The whole text; bytes that never became a character show as U+FFFD."""
+        self._finish()
+        controls = set(self._controls)
+        return "".join(part for at, part in enumerate(self._parts) if at not in controls)
+
+    def marked(self) -> tuple[str, tuple[tuple[int, int], ...]]:
+        """The text with control tokens by their names, and where these are; empty where there is none."""
+        if not self._controls:
+            return "", ()
+        self._finish()
+        ends = [0, *accumulate(map(len, self._parts))]
+        return "".join(self._parts), tuple((ends[at], ends[at + 1]) for at in self._controls)
+
+    def _finish(self) -> None:
         self._parts.append(self._decoder.decode(b"", final=True))
         self._decoder.reset()
-        return "".join(self._parts)

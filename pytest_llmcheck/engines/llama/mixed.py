@@ -1,0 +1,67 @@
+"""Tokenising a prompt in which some control tokens are no more than letters."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterable
+
+    from pytest_llmcheck.prompts.forged import Spans
+
+
+class Tokenise(Protocol):
+    """Token ids of a text; control tokens in it are parsed as such only if `special`."""
+
+    def __call__(self, text: str, *, special: bool) -> list[int]:
+        """Nothing is added at either end."""
+
+
+def tokenise_mixed(tokenise: Tokenise, text: str, plain: Spans, control: re.Pattern[str]) -> list[int]:
+    """Token ids of a text in which control tokens count, except in some places.
+
+    llama.cpp cuts a text at its control tokens and tokenises what lies between, each piece by itself. So
+    the text is cut at the control tokens that count, and a piece that holds one which does not is tokenised
+    without looking for any: the bytes around it merge as they would around other letters.
+
+    Args:
+        tokenise: of the model.
+        text: the rendered prompt.
+        plain: the control tokens that are letters only, in order, in characters of `text`.
+        control: matches the control tokens of the vocabulary.
+
+    Returns:
+        The ids; nothing is added at the front.
+    """
+    ids: list[int] = []
+    for begin, end, special in _pieces(text, plain, _real(text, plain, control)):
+        if begin < end:
+            ids += tokenise(text[begin:end], special=special)
+    return ids
+
+
+def _real(text: str, plain: Spans, control: re.Pattern[str]) -> list[tuple[int, int]]:
+    """The control tokens that count: those that lie between the plain ones."""
+    found = []
+    edges = [0, *(edge for span in plain for edge in span), len(text)]
+    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+        found += [match.span() for match in control.finditer(text, begin, end)]
+    return found
+
+
+def _pieces(text: str, plain: Spans, real: list[tuple[int, int]]) -> Iterable[tuple[int, int, bool]]:
+    """Begin and end of the pieces to tokenise by themselves, and whether control tokens count in them."""
+    stops = [0, *(stop for _, stop in real)]
+    starts = [*(start for start, _ in real), len(text)]
+    at = 0
+    for begin, end in plain:
+        if begin < at:
+            continue  # in the piece of the one before
+        left = stops[bisect_right(stops, begin) - 1]
+        right = starts[bisect_left(starts, end)]
+        yield at, left, True
+        yield left, right, False
+        at = right
+    yield at, len(text), True
