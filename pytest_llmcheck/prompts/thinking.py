@@ -200,7 +200,7 @@ def segments(text: str, markers: Markers, prompt: str, *, begun: bool = True) ->
     while thinking or (opening := before.match(text, at)):
         if not thinking and opening:
             at = add("marker", at, opening.end())
-        end, after = _end_of_thought(text, at, markers, header)
+        end, after = _end_of_thought(text, at, markers)
         at = add("thought", at, end)
         if at == len(text):
             return found
@@ -232,13 +232,17 @@ def _closes_alone(text: str, markers: Markers) -> bool:
     return not markers.turn and markers.close in text
 
 
-def _end_of_thought(text: str, at: int, markers: Markers, header: re.Pattern[str]) -> tuple[int, int]:
+def _end_of_thought(text: str, at: int, markers: Markers) -> tuple[int, int]:
     """Where the thought that begins at `at` ends, and where what closes it does."""
     end = text.find(markers.close, at)
-    answer = header.search(text, at)
-    if answer and (end < 0 or answer.start() < end):
-        return answer.start(), answer.start()
-    return (len(text), len(text)) if end < 0 else (end, end + len(markers.close))
+    before = len(text) if end < 0 else end
+    begins = [place for answer in markers.answers if (place := text.find(answer, at, before)) >= 0]
+    if begins:
+        place = min(begins)
+        if markers.turn and text.endswith(markers.turn, at, place):
+            place -= len(markers.turn)
+        return place, place
+    return before, before if end < 0 else end + len(markers.close)
 
 
 def _cutter(text: str, controls: Spans) -> Callable[[Segment], str]:
