@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 
 Mode = Literal["on", "off", "refresh", "only"]
+Cuts = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
+"""Where beginnings of a prompt end, and which control tokens in it are letters only; in characters."""
 Stored = TypeVar("Stored")
 
 DEFAULT_LIMIT = 1 << 30
@@ -34,6 +36,12 @@ DEFAULT_LIMIT = 1 << 30
 SLACK = 1.1
 #: A use is not written down again within these seconds: a repeated run of an unchanged suite writes nothing.
 USE_RESOLUTION = 600
+
+
+class Lengths(msgspec.Struct, frozen=True):
+    """Counted tokens, as kept."""
+
+    tokens: tuple[int, ...]
 
 
 class ReplyCache:
@@ -70,7 +78,7 @@ class ReplyCache:
         self._inherited: list[object] = []
         self._touched: set[int] = set()
         self._decoders: dict[type, msgspec.msgpack.Decoder[Any]] = {
-            kind: msgspec.msgpack.Decoder(kind) for kind in (Completion, Scoring, Info)
+            kind: msgspec.msgpack.Decoder(kind) for kind in (Completion, Scoring, Info, Lengths)
         }
         self._encoder = msgspec.msgpack.Encoder()
         self._keys = Keys()
@@ -146,6 +154,22 @@ class ReplyCache:
             with self._lock:
                 self.written += 1
 
+    def lengths(self, weights: str, prompt: str, cuts: Cuts) -> tuple[int, ...] | None:
+        """How many tokens the beginnings of a prompt have, if that was counted before; no error in any mode.
+
+        Args:
+            weights: hash of the model's file.
+            prompt: the rendered text.
+            cuts: what else was asked, such as where the beginnings end.
+        """
+        found = self._load(self._keys.of_lengths(weights, prompt, cuts), Lengths)
+        return None if found is None else found.tokens
+
+    def keep_lengths(self, weights: str, prompt: str, cuts: Cuts, tokens: tuple[int, ...]) -> None:
+        """Remember what was counted."""
+        if self._writes:
+            self._store(self._keys.of_lengths(weights, prompt, cuts), Lengths(tokens))
+
     def close(self) -> None:
         """Write down what was used, trim, and close the file; a later use opens it again."""
         with self._own():
@@ -194,7 +218,7 @@ class ReplyCache:
         except msgspec.MsgspecError:
             return None
 
-    def _store(self, digest: bytes, answer: Completion | Scoring | Info) -> bool:
+    def _store(self, digest: bytes, answer: Completion | Scoring | Info | Lengths) -> bool:
         try:
             body = self._encoder.encode(answer)
         except UnicodeEncodeError:

@@ -96,6 +96,12 @@ class Keys:
             self._encoder.encode((*identity, bare.weights, bare.host, bare.context))
         ).digest()
 
+    def of_lengths(self, weights: str, prompt: str, cuts: object) -> bytes:
+        """Under what counted tokens are kept."""
+        digest = hashlib.sha256(self._encoder.encode((FORMAT, "lengths", code_identity(), weights, cuts)))
+        digest.update(prompt.encode("utf-8", "surrogatepass"))
+        return digest.digest()
+
 
 def _without_paths(settings: Settings) -> Settings:
     replace = msgspec.structs.replace

@@ -59,7 +59,11 @@ class Counting:
             **rendered.variables,
         )
         ends = [part.end for part in parts]
-        lengths = self._lengths(rendered, ends, settings)
+        cache, cuts = self._run.answers.cache, (tuple(ends), rendered.plain)
+        lengths = cache.lengths(self._model.sha256, rendered.text, cuts)
+        if lengths is None:
+            lengths = self._lengths(rendered, ends, settings)
+            cache.keep_lengths(self._model.sha256, rendered.text, cuts, lengths)
         tokens: dict[str, int] = {}
         before = 0
         for part, length in zip(parts, lengths, strict=True):
@@ -69,16 +73,16 @@ class Counting:
             before = now
         return tuple(PartCount(kind, number) for kind, number in tokens.items())
 
-    def _lengths(self, rendered: Rendered, ends: Sequence[int], settings: Settings) -> list[int]:
+    def _lengths(self, rendered: Rendered, ends: Sequence[int], settings: Settings) -> tuple[int, ...]:
         """How many tokens the prompt has up to each of these places."""
         texts = [rendered.text[:end] for end in ends]
         engine = self._run.answers.pool.running(settings)
         if engine is None and not rendered.plain:
             from pytest_llmcheck.engines.llama.words import ask
 
-            return [len(text.ids) for text in ask(self._model.path, texts).texts]
+            return tuple(len(text.ids) for text in ask(self._model.path, texts).texts)
         engine = engine or self._run.answers.engine(settings)
-        return [
+        return tuple(
             len(engine.tokenise(text, tuple(span for span in rendered.plain if span[1] <= len(text))))
             for text in texts
-        ]
+        )

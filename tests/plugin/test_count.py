@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_llmcheck.engines.llama import words
 from tests.support.projects import errors
 
 if TYPE_CHECKING:
@@ -62,6 +63,18 @@ def test_it_equals_what_the_engine_counts(project: Project) -> None:
         """)
     )
     project.run().assert_outcomes(passed=2)
+
+
+def test_what_was_counted_is_remembered(
+    project: Project, hosts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.tests(COUNTS)
+    project.run("--llm-cache", "on").assert_outcomes(passed=1)
+    monkeypatch.setattr(words, "SECONDS", 0.0)
+    project.run("--llm-cache", "only").assert_outcomes(passed=1)
+    assert hosts == []
+    # Without the cache the tokenizer is asked, which has no time.
+    project.run("--llm-cache", "off").assert_outcomes(failed=1)
 
 
 def test_checks_of_a_count_are_recorded(project: Project) -> None:
