@@ -50,17 +50,23 @@ def tiny_llama(
     name: str = "tiny",
     metadata: Mapping[str, str | int | float | bool | list[str] | list[int]] | None = None,
     seed: int = 0,
+    control: Sequence[str] = CONTROL_TOKENS,
+    extra: Sequence[str] = (),
+    bos: int = BOS,
+    eos: int = EOS,
 ) -> Path:
     """Write a random model of a few hundred KB that llama.cpp loads and decodes, the same for the same seed.
 
     Ids 0-2 are the control tokens, id 3+b is byte b, further ids are unused tokens. Only printable ASCII
     and the control tokens have a say in the output layer, so greedy replies are always valid text.
-    The model repeats nothing and means nothing. `metadata` adds keys.
+    The model repeats nothing and means nothing. `metadata` adds keys. `control` names ids 0-2 otherwise, and
+    `extra` adds control tokens after the bytes.
     """
     model = ModelWriter(
         path, architecture, name=name, tensor_type=tensor_type, file_type=file_type, seed=seed
     )
     keys = model.keys
+    n_vocab += len(extra)
     keys.add_vocab_size(n_vocab)
     keys.add_context_length(context)
     keys.add_embedding_length(n_embd)
@@ -71,7 +77,15 @@ def tiny_llama(
     keys.add_rope_dimension_count(n_embd // n_heads)
     keys.add_rope_freq_base(10000.0)
     keys.add_layer_norm_rms_eps(1e-5)
-    model.speech(n_vocab=n_vocab, add_bos=add_bos, chat_template=chat_template)
+    model.speech(
+        n_vocab=n_vocab,
+        add_bos=add_bos,
+        chat_template=chat_template,
+        control=control,
+        extra=extra,
+        bos=bos,
+        eos=eos,
+    )
     model.metadata(metadata or {})
 
     model.matrix("token_embd.weight", n_vocab, n_embd, scale=8.0)
@@ -113,9 +127,13 @@ class ModelWriter:
         n_vocab: int = N_VOCAB,
         add_bos: bool | None = False,
         chat_template: str | Sequence[Mapping[str, str]] | None = CHATML,
+        control: Sequence[str] = CONTROL_TOKENS,
+        extra: Sequence[str] = (),
+        bos: int = BOS,
+        eos: int = EOS,
     ) -> None:
         """The byte-level tokenizer and the chat template."""
-        _add_tokenizer(self.keys, n_vocab, add_bos)
+        _add_tokenizer(self.keys, n_vocab, add_bos, control, extra, (bos, eos))
         if chat_template is not None:
             self.keys.add_chat_template(chat_template)
 
@@ -175,18 +193,26 @@ class ModelWriter:
         return self._random.standard_normal(shape, dtype=np.float32) * np.float32(deviation)
 
 
-def _add_tokenizer(writer: gguf.GGUFWriter, n_vocab: int, add_bos: bool | None) -> None:
-    unused = [f"[unused{i}]" for i in range(n_vocab - N_VOCAB)]
-    tokens = [*CONTROL_TOKENS, *byte_tokens(), *unused][:n_vocab]
-    kinds = [3] * len(CONTROL_TOKENS) + [1] * 256 + [5] * len(unused)
+def _add_tokenizer(
+    writer: gguf.GGUFWriter,
+    n_vocab: int,
+    add_bos: bool | None,
+    control: Sequence[str],
+    extra: Sequence[str],
+    ends: tuple[int, int],
+) -> None:
+    unused = [f"[unused{i}]" for i in range(n_vocab - N_VOCAB - len(extra))]
+    tokens = [*control, *byte_tokens(), *extra, *unused][:n_vocab]
+    kinds = [3] * len(control) + [1] * 256 + [3] * len(extra) + [5] * len(unused)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
     writer.add_token_list(tokens)
     writer.add_token_types(kinds[:n_vocab])
     # The writer refuses an empty array, and llama.cpp a file without merges: this one never applies.
     writer.add_token_merges(["\u0100 \u0100"])
-    writer.add_bos_token_id(BOS)
-    writer.add_eos_token_id(EOS)
+    bos, eos = ends
+    writer.add_bos_token_id(bos)
+    writer.add_eos_token_id(eos)
     if add_bos is not None:
         writer.add_add_bos_token(add_bos)
 
