@@ -86,6 +86,22 @@ memory, estimated for 4 conversations of 512 tokens
   together            1.0 MB
   available       4,000.0 MB
   fits
+
+KV cache  memory
+f32       1.0 MB
+f16       0.5 MB  as configured
+bf16      0.5 MB
+q8_0           -
+q4_0           -
+q4_1           -
+iq4_nl         -
+q5_0           -
+q5_1           -
+
+audit of the prompts: 1 note
+  note tools-unread
+    the chat template never reads `tools`: a call that offers some is refused
+    fix: use a model that was trained with tools where tests need them
 """
         )
 
@@ -99,6 +115,54 @@ memory, estimated for 4 conversations of 512 tokens
         memory = told["memory"]
         assert memory["total"] == memory["weights"] + memory["kv"] + memory["compute"]
         assert (memory["n_ctx"], memory["width"], memory["fits"]) == (512, 4, True)
+        assert memory["kv_by_type"]["f16"] == memory["kv"]
+        assert memory["kv_by_type"]["f32"] == 2 * memory["kv"]
+        # Heads of 16 values are no whole blocks.
+        assert memory["kv_by_type"]["q8_0"] is None
+        (finding,) = told["findings"]
+        assert set(finding) == {"id", "severity", "explanation", "fix"}
+        assert (finding["id"], finding["severity"]) == ("tools-unread", "note")
+
+    def test_the_kv_cache_in_each_type(self, project: Path) -> None:
+        tiny_llama(project / "wide.gguf", n_heads=2, n_kv_heads=1)
+        declare(project, '[models.w]\ngguf = "wide.gguf"\nkv = "q8_0"\n')
+        costs = json.loads(good("inspect", "w", "--json"))["memory"]
+        # 32 values take 2 bytes each as F16, and as Q8_0 a byte each and 2 for their scale.
+        assert costs["kv_by_type"]["q8_0"] * 64 == costs["kv_by_type"]["f16"] * 34
+        assert costs["kv"] == costs["kv_by_type"]["q8_0"]
+        assert "\nq8_0      0.3 MB  as configured\n" in good("inspect", "w")
+        declare(project, '[models.w]\ngguf = "wide.gguf"\nflash_attention = false\n')
+        costs = json.loads(good("inspect", "w", "--json"))["memory"]["kv_by_type"]
+        # Without flash attention values are not quantised.
+        assert costs["q8_0"] is None
+
+    def test_findings(self, project: Path) -> None:
+        tiny_llama(project / "base.gguf", chat_template=None)
+        assert "\naudit of the prompts: 1 error\n  error template-missing\n    model 'base' has no" in good(
+            "inspect", "base.gguf"
+        )
+        declare(project, 'audit_ignore = ["template-missing"]\n[models.base]\ngguf = "base.gguf"\n')
+        assert good("inspect", "base").endswith("\naudit of the prompts: nothing found\n")
+
+    def test_the_template_of_the_reference(self, project: Path) -> None:
+        tiny_llama(project / "other.gguf", chat_template=CHATML + " ")
+        declare(
+            project,
+            'reference = "a"\n[models.a]\ngguf = "tiny.gguf"\n[models.b]\ngguf = "other.gguf"\n'
+            '[models.c]\nfrom = "a"\n',
+        )
+        found = {
+            name: [finding["id"] for finding in json.loads(good("inspect", name, "--json"))["findings"]]
+            for name in "abc"
+        }
+        assert found == {
+            "a": ["tools-unread"],
+            "b": ["template-differs", "tools-unread"],
+            "c": ["tools-unread"],
+        }
+        (project / "tiny.gguf").unlink()
+        # CI may hold the candidate alone.
+        assert "template-differs" not in good("inspect", "b")
 
     def test_another_context(self, project: Path) -> None:
         small, whole = (

@@ -1,7 +1,7 @@
 """``llmcheck inspect | render | models``: look at models and prompts without running a test.
 
-Only this package imports click and rich. Nothing here loads a model: what is shown comes from headers,
-templates and the configuration of the working directory.
+Only this package imports click and rich. Nothing here loads a model's weights: what is shown comes from
+headers, tokenizers, templates and the configuration of the working directory.
 """
 
 from __future__ import annotations

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from textwrap import fill, indent
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import to_builtins
 
 from pytest_llmcheck.cli.common import find, kv_types, megabytes, print_table, visible
-from pytest_llmcheck.errors import ModelError
-from pytest_llmcheck.models import available_memory, check_fit, context_of, estimate_memory
+from pytest_llmcheck.config import load_config
+from pytest_llmcheck.errors import LlmcheckError, ModelError
+from pytest_llmcheck.models import available_memory, check_fit, context_of, estimate_memory, read_gguf
+from pytest_llmcheck.models.layers import check_cache_types
+from pytest_llmcheck.models.locate import locate
+from pytest_llmcheck.models.spec import CACHE_TYPES
 from pytest_llmcheck.prompts import ChatTemplate, choose_template
+from pytest_llmcheck.prompts.audit.findings import SEVERITIES
+from pytest_llmcheck.session.audits import examine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pytest_llmcheck.models import GGUFHeader, ModelSpec
 
 TEMPLATE_LINES = 3
 LINE_WIDTH = 100
+_INDENT = "    "
 
 
 @click.command()
@@ -55,10 +64,14 @@ def inspect(model: str, n_ctx: int | None, as_json: bool) -> None:
     _print_templates(spec, _templates(spec, header))
     click.echo()
     _print_memory(spec, header, found["memory"])
+    click.echo()
+    _print_findings(found["findings"])
 
 
 def facts(spec: ModelSpec, header: GGUFHeader, sha256: str | None, available: int) -> dict[str, Any]:
     """What is shown, as JSON values; sizes in bytes.
+
+    The file's tokenizer is read too, in a process of its own; its weights are not.
 
     Raises:
         ModelError: the file is no language model, or is not trained for a context of this size.
@@ -102,7 +115,9 @@ def facts(spec: ModelSpec, header: GGUFHeader, sha256: str | None, available: in
             "total": estimate.total,
             "available": available,
             "fits": estimate.total <= available,
+            "kv_by_type": _kv_by_type(spec, header),
         },
+        "findings": [to_builtins(finding) for finding in examine(header, spec, _reference(spec))],
     }
 
 
@@ -130,7 +145,8 @@ def _print_facts(found: Mapping[str, Any]) -> None:
 
 def _print_templates(spec: ModelSpec, templates: Mapping[str, str]) -> None:
     if spec.chat_template is not None:
-        click.echo(f"chat template from {visible(str(spec.chat_template))}, instead of the file's own")
+        source = "" if isinstance(spec.chat_template, str) else "from "
+        click.echo(f"chat template {source}{visible(str(spec.chat_template))}, instead of the file's own")
     elif not templates:
         click.echo("no chat template (a base model?): set chat_template in the configuration")
     for name, source in templates.items():
@@ -156,12 +172,61 @@ def _print_memory(spec: ModelSpec, header: GGUFHeader, memory: Mapping[str, Any]
         click.echo(f"  does not fit. {str(error).splitlines()[-1]}")
     else:
         click.echo("  fits")
+    click.echo()
+    # Without it users have to try what a longer context would cost.
+    rows = [
+        (kind, "-" if cost is None else megabytes(cost), "as configured" if (kind, kind) == spec.kv else "")
+        for kind, cost in memory["kv_by_type"].items()
+    ]
+    print_table(("KV cache", "memory", ""), rows, numbers=("memory",))
+
+
+def _kv_by_type(spec: ModelSpec, header: GGUFHeader) -> dict[str, int | None]:
+    """Bytes of the KV cache if keys and values were of each type; None where llama.cpp cannot do that."""
+    found: dict[str, int | None] = {}
+    for kind in CACHE_TYPES:
+        other = replace(spec, kv=(kind, kind))
+        try:
+            check_cache_types(header, other)
+            found[kind] = estimate_memory(header, other).kv
+        except ModelError:
+            found[kind] = None
+    return found
+
+
+def _reference(spec: ModelSpec) -> tuple[GGUFHeader, ModelSpec] | None:
+    """The reference of the project that declares this model, if its file is there."""
+    if spec.origin is None:
+        return None
+    config = load_config(spec.origin.parent)
+    reference = config.models[config.reference]
+    weights = reference
+    while weights.base is not None:
+        weights = weights.base
+    try:
+        return read_gguf(locate(weights.gguf or "", weights.origin)), reference
+    except LlmcheckError:
+        # CI may hold this model alone.
+        return None
+
+
+def _print_findings(findings: Sequence[Mapping[str, str]]) -> None:
+    counts = {s: sum(finding["severity"] == s for finding in findings) for s in SEVERITIES}
+    told = [f"{count} {severity}{'s' * (count > 1)}" for severity, count in counts.items() if count]
+    click.echo(f"audit of the prompts: {', '.join(told) or 'nothing found'}")
+    for finding in findings:
+        click.echo(f"  {finding['severity']} {finding['id']}")
+        for text in (finding["explanation"], f"fix: {finding['fix']}"):
+            filled = fill(visible(text), LINE_WIDTH - len(_INDENT), break_on_hyphens=False)
+            click.echo(indent(filled, _INDENT))
 
 
 def _templates(spec: ModelSpec, header: GGUFHeader) -> Mapping[str, str]:
     if spec.chat_template is None:
         return header.chat_templates
-    return {"default": choose_template({}, spec.chat_template, model=spec.name, tools=False)}
+    return {
+        "default": choose_template(header.chat_templates, spec.chat_template, model=spec.name, tools=False)
+    }
 
 
 def _sha256(source: str) -> str:
