@@ -51,7 +51,9 @@ class Project:
 
     def environment(self) -> dict[str, str]:
         """Of a run of pytest."""
-        return {**os.environ, "LLMCHECK_CACHE_DIR": str(self.cache)}
+        # Python keeps compiled modules, as it does for users; so does pytest those whose asserts it rewrites.
+        given = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+        return {**given, "LLMCHECK_CACHE_DIR": str(self.cache)}
 
     def run(self, *options: str) -> str:
         """Run pytest and return what it prints.
