@@ -154,6 +154,7 @@ class Asking:
             ConfigError: a wrong argument.
         """
         run, limit = self.run, manner.max_tokens
+        run.audit(self.model)
         rendered = self.render(conversation)
         if limit is None:
             limit = run.settings.max_tokens or run.config.max_tokens
@@ -216,6 +217,7 @@ class Asking:
         self, conversation: Conversation, continuation: str | tuple[int, ...], against: Asking | None
     ) -> Score:
         """The log-probabilities of a continuation; `against` another model, its divergence too."""
+        self.run.audit(self.model)
         rendered = self.render(conversation)
         request = ScoreRequest(
             prompt=rendered.text,

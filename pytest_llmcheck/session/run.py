@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.errors import ConfigError, LlmcheckError, did_you_mean
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_llmcheck.config import Config
-    from pytest_llmcheck.models import ModelSpec, Progress
+    from pytest_llmcheck.models import ModelSpec, Progress, ResolvedModel
     from pytest_llmcheck.session.cache import Mode
     from pytest_llmcheck.session.plan import Plan
     from pytest_llmcheck.session.recorder import Recorder
@@ -64,6 +65,8 @@ class Run:
         )
         self._llms: dict[str, LLM] = {}
         self._noted: set[str] = set()
+        self._audited: set[str] = set()
+        self._auditing = threading.Lock()
 
     @property
     def settings(self) -> MarkSettings:
@@ -90,6 +93,31 @@ class Run:
         trouble = self.answers.cache.trouble
         if trouble is not None:
             self.note_once(trouble)
+
+    def audit(self, model: ResolvedModel) -> None:
+        """Before a model's first prompt: what is wrong with its prompts is told at the end of the run."""
+        with self._auditing:
+            if model.spec.name in self._audited:
+                return
+            self._audited.add(model.spec.name)
+            from pytest_llmcheck.models import cache_dir
+            from pytest_llmcheck.session.audits import audit_model
+
+            # Only an active reference: CI may hold the candidate's weights alone.
+            specs = [spec for spec in self.active if spec.name == self.config.reference]
+            reference = self._resolved(specs[0]) if specs and specs[0].name != model.spec.name else None
+            for finding in audit_model(model, reference, cache_dir()):
+                if finding.severity != "note":
+                    self.note_once(
+                        f"model {model.spec.name!r}: {finding.severity} {finding.id}: {finding.explanation}. "
+                        f'To mend it: {finding.fix}. To silence it: audit_ignore = ["{finding.id}"]'
+                    )
+
+    def _resolved(self, spec: ModelSpec) -> ResolvedModel | None:
+        try:
+            return self.pool.resolve(spec)
+        except LlmcheckError:
+            return None  # said by the tests that need it
 
     def note_once(self, text: str) -> None:
         """Something for the end of the run, said once however often it is noted."""
