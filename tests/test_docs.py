@@ -281,7 +281,7 @@ class TestNames:
     def test_reply(self) -> None:
         section = PAGES["reference.md"].partition("### Reply")[2].partition("\n## ")[0]
         members = set(re.findall(r"^\| `(\w+)", section, re.MULTILINE))
-        hidden = {"health", "listener", "heard_by"}
+        hidden = {"health", "listener", "heard_by", "origin"}
         assert members == {name for name in dir(Reply) if not name.startswith("_")} - hidden
 
     @pytest.mark.parametrize(
