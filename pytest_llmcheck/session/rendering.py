@@ -81,7 +81,8 @@ class Prompts:
             PromptError: the messages make no prompt, or the template never reads tools.
         """
         spec = self._model.spec
-        template = self.template(tools=bool(tools))
+        # An empty list counts as tools, as in transformers.
+        template = self.template(tools=tools is not None)
         if unused := template.unused(variables):
             name = unused[0]
             hint = did_you_mean(name, [*ARGUMENTS, *template.variables])
