@@ -75,14 +75,13 @@ class Counting:
 
     def _lengths(self, rendered: Rendered, ends: Sequence[int], settings: Settings) -> tuple[int, ...]:
         """How many tokens the prompt has up to each of these places."""
-        texts = [rendered.text[:end] for end in ends]
+        prefixes = [
+            (rendered.text[:end], tuple(span for span in rendered.plain if span[1] <= end)) for end in ends
+        ]
         engine = self._run.answers.pool.running(settings)
-        if engine is None and not rendered.plain:
-            from pytest_llmcheck.engines.llama.words import ask
+        if engine is not None:
+            return tuple(len(engine.tokenise(text, plain)) for text, plain in prefixes)
+        from pytest_llmcheck.engines.llama.words import Text, ask
 
-            return tuple(len(text.ids) for text in ask(self._model.path, texts).texts)
-        engine = engine or self._run.answers.engine(settings)
-        return tuple(
-            len(engine.tokenise(text, tuple(span for span in rendered.plain if span[1] <= len(text))))
-            for text in texts
-        )
+        asked = [Text(text, plain=plain) for text, plain in prefixes]
+        return tuple(len(text.ids) for text in ask(self._model.path, asked).texts)

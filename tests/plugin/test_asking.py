@@ -143,9 +143,9 @@ def test_adapters_and_cache_types_are_candidates(project: Project) -> None:
             assert llm.chat("Say something", max_tokens=30) == llm_snapshot(compare="text")
 
         def test_one_host(llms):
-            pids = {llms[name].chat("x", max_tokens=1) and llms[name]._run.answers.engine(
-                llms[name]._settings).pid for name in ("f16", "support", "cache")}
-            assert len(pids) == 1
+            asking = [llms[name]._asking for name in ("f16", "support", "cache")]
+            assert all(llms[one.spec.name].chat("x", max_tokens=1) for one in asking)
+            assert len({one.run.answers.engine(one.settings).pid for one in asking}) == 1
         """)
     )
     assert project.run("--llm-update").ret == 0

@@ -66,6 +66,24 @@ def test_as_text(project: Project) -> None:
     assert [bool(reply.plain) for reply in line.replies] == [True, False]
 
 
+def test_they_are_counted_without_a_host(project: Project, hosts: list[str]) -> None:
+    project.write(
+        "pyproject.toml",
+        f"[tool.llmcheck.models.f16]\ngguf = '{project.models / 'f16.gguf'}'\ncontent_tokens = 'plain'\n",
+    )
+    # Every byte is a token of this vocabulary, and so is every control token.
+    project.tests(
+        FORGED
+        + dedent("""
+        def test_it(llm):
+            told = "user\\n" + SAID + "\\n" + "assistant\\n"
+            assert llm.count(SAID).total == len(told) + 3
+        """)
+    )
+    project.run().assert_outcomes(passed=1)
+    assert hosts == []
+
+
 def test_a_wrong_value(project: Project) -> None:
     project.declare("f16", top="")
     project.write(
