@@ -42,9 +42,7 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return started
 
 
-def test_a_finding_is_told_once_and_fails_nothing(
-    project: Project, mute: Path, readings: list[str]
-) -> None:
+def test_a_finding_is_told_once_and_fails_nothing(project: Project, mute: Path, readings: list[str]) -> None:
     project.declare("f16", mute=mute)
     project.tests(ASKS)
     result = project.run("--llm-model", "f16,mute")
