@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_llmcheck.items import n_ctx_in_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pytest
-
     from pytest_llmcheck.session.settings import Marked, MarkSettings
 
 MARK = "llm"
+
+_KNOWN = pytest.StashKey[tuple[tuple[pytest.Mark, ...], "Marked"]]()
 
 
 def marked(node: pytest.Item | pytest.Collector) -> Marked:
@@ -22,6 +24,17 @@ def marked(node: pytest.Item | pytest.Collector) -> Marked:
     Raises:
         ConfigError: a mark is wrong.
     """
+    # A mark may be added at any time; else what a test asks is merged once, not at each question.
+    all_marks = tuple(mark for parent in node.listchain() for mark in parent.own_markers)
+    known = node.stash.get(_KNOWN, None)
+    if known is not None and known[0] == all_marks:
+        return known[1]
+    told = _merged(node)
+    node.stash[_KNOWN] = all_marks, told
+    return told
+
+
+def _merged(node: pytest.Item | pytest.Collector) -> Marked:
     from pytest_llmcheck.session.settings import merge
 
     # pytest puts the marks of a parameter after those of its function, though they say more.

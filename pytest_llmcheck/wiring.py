@@ -95,6 +95,10 @@ class State:
             LlmcheckError: the configuration is wrong.
         """
         if self._run is None:
+            from pytest_llmcheck.prompts.renderer import RENDERER
+
+            # It starts while all else is imported and read.
+            RENDERER.prepare()
             from pytest_llmcheck.checks import HEALTH
             from pytest_llmcheck.session.pool import shared_folder
             from pytest_llmcheck.session.run import Run

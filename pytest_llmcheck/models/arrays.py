@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, overload
 
 from pytest_llmcheck.errors import ModelError
@@ -46,6 +45,7 @@ class GGUFArray(Sequence[Item]):
         self._count = count
         self._data = data
         self._start = start
+        self._starts = array("Q", [start])
 
     def __len__(self) -> int:
         return self._count
@@ -71,6 +71,8 @@ class GGUFArray(Sequence[Item]):
 
     def __iter__(self) -> Iterator[Item]:
         if self.kind == STRING:
+            if self._count:
+                self._start_of(self._count - 1)
             return map(self._text, range(self._count))
         return iter(struct.unpack_from(f"<{self._count}{SCALARS[self.kind]}", self._data, self._start))
 
@@ -87,17 +89,22 @@ class GGUFArray(Sequence[Item]):
         shown = ", ".join(repr(self[i]) for i in range(min(3, self._count)))
         return f"<{self._count} items: {shown}{', ...' if self._count > 3 else ''}>"
 
-    @cached_property
-    def _starts(self) -> array[int]:
-        length_of = struct.Struct("<Q").unpack_from
-        starts, position = array("Q"), self._start
-        for _ in range(self._count):
-            starts.append(position)
-            position += 8 + length_of(self._data, position)[0]
-        return starts
+    def _start_of(self, index: int) -> int:
+        """Where a string begins. All strings before it have to be stepped over, once."""
+        starts = self._starts
+        if index >= len(starts):
+            length_of = struct.Struct("<Q").unpack_from
+            # A list of its own, which replaces the other when it is complete: threads may read here too.
+            starts = starts[:]
+            position = starts[-1]
+            for _ in range(index + 1 - len(starts)):
+                position += 8 + length_of(self._data, position)[0]
+                starts.append(position)
+            self._starts = starts
+        return starts[index]
 
     def _text(self, index: int) -> str:
-        start = self._starts[index]
+        start = self._start_of(index)
         (length,) = struct.unpack_from("<Q", self._data, start)
         raw = self._data[start + 8 : start + 8 + length]
         try:

@@ -93,6 +93,15 @@ class Renderer:
         """
         return frozenset(self._ask(Verb.VARIABLES, key, source, now, {}).decode().split("\n")) - {""}
 
+    def prepare(self) -> None:
+        """Start the worker without waiting for it, where a template is about to be rendered.
+
+        If it cannot be started, the first question says so.
+        """
+        with self._lock, contextlib.suppress(OSError):
+            if self._worker is None:
+                self._worker = _Worker()
+
     def _ask(self, verb: Verb, key: str, source: str, now: Moment, given: dict[str, Any]) -> bytes:
         short, full = (marshal.dumps((verb.value, key, sent, now, given)) for sent in (None, source))
         with self._lock:

@@ -106,11 +106,12 @@ _FAMILIES: tuple[tuple[tuple[str, ...], Markers], ...] = (
     (("<think></think>", "<response></response>"), _GRANITE),
 )
 
-_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
+# Compiled by `re` when first needed: most templates know of no thinking, and every run comes by here.
+_COMMENT = r"(?s)\{#.*?#\}"
 _WORD = r"(?:\w+:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?)"
-_TAG = re.compile(rf"</({_WORD})(\{{\}})?>")
-_VARIABLE = re.compile(r"""\{%-?\s*set\s+(\w+)\s*=\s*(?:'([^']*)'|"([^"]*)")\s*-?%\}""")
-_FORMATTED = re.compile(r"\s*['\"]\s*\.format\((\w+)\)")
+_TAG = rf"</({_WORD})(\{{\}})?>"
+_VARIABLE = r"""\{%-?\s*set\s+(\w+)\s*=\s*(?:'([^']*)'|"([^"]*)")\s*-?%\}"""
+_FORMATTED = r"\s*['\"]\s*\.format\((\w+)\)"
 
 
 @lru_cache(maxsize=64)
@@ -127,18 +128,18 @@ def markers_of(source: str) -> Markers | None:
     Markers(open='<think>', close='</think>', turn='', answers=(), end='')
     """
     # A comment may tell of markers that the model never writes.
-    bare = _COMMENT.sub("", source)
+    bare = re.sub(_COMMENT, "", source)
     for needed, markers in _FAMILIES:
         if all(text in bare for text in needed):
             return markers
-    found = _TAG.search(bare)
+    found = re.search(_TAG, bare) if "</" in bare else None
     if found is None:
         return None
     name = found[1]
     if found[2] is not None:
         # Tencent's Hy3 writes '</think{}>'.format(HYTK), with a variable that it sets itself.
-        called = _FORMATTED.match(bare, found.end())
-        values = {name: first or second for name, first, second in _VARIABLE.findall(bare)}
+        called = re.match(_FORMATTED, bare[found.end() :])
+        values = {name: first or second for name, first, second in re.findall(_VARIABLE, bare)}
         name += values.get(called[1], "") if called else ""
     return Markers(f"<{name}>", f"</{name}>")
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_llmcheck.config import Config
+    from pytest_llmcheck.engines.types import Fingerprint
     from pytest_llmcheck.models import ModelSpec
 
 
@@ -45,7 +46,10 @@ class RunReport:
     """Hears the reports of all tests that asked a model, in one process of the run.
 
     Attributes:
-        lines: one for each test that has ended.
+        lines: one for each test that has ended, without its replies: those are in the record.
+        made_of: for each model, the fingerprint of its first reply.
+        replies: how many there were.
+        cached: how many of them came from the reply cache.
         models: names of the active models, the reference first.
         reference: name of the reference.
         path: of the run record; None where none could be written.
@@ -56,6 +60,8 @@ class RunReport:
 
     def __init__(self, root: Path, config: Config, active: tuple[ModelSpec, ...]) -> None:
         self.lines: list[TestLine] = []
+        self.made_of: dict[str | None, Fingerprint] = {}
+        self.replies = self.cached = 0
         self.models = [spec.name for spec in active]
         self.reference = config.reference
         self.path: Path | None = None
@@ -109,8 +115,12 @@ class RunReport:
             replies=test.replies,
             verdicts=test.verdicts,
         )
-        self.lines.append(line)
         self._write(line)
+        self.replies += len(line.replies)
+        self.cached += sum(reply.cached for reply in line.replies)
+        if line.replies:
+            self.made_of.setdefault(line.model, line.replies[0].fingerprint)
+        self.lines.append(msgspec.structs.replace(line, replies=()))
 
     def end(self, exit_status: int) -> None:
         """The session is over."""

@@ -9,6 +9,7 @@ from pytest_llmcheck.verdict import Status
 if TYPE_CHECKING:
     import pytest
 
+    from pytest_llmcheck.engines.types import Fingerprint
     from pytest_llmcheck.reports.run import RunReport
     from pytest_llmcheck.session.record import TestLine
 
@@ -29,7 +30,7 @@ def summarise(terminal: pytest.TerminalReporter, report: RunReport) -> None:
         terminal.write_line("")
     for name in models:
         text, colour = conclusion(report.lines, name, report.reference, stopped=report.stopped)
-        terminal.write_line(f"{name}{_made_of(lines, name)}: {text}", **{colour: True})
+        terminal.write_line(f"{name}{_made_of(report.made_of.get(name))}: {text}", **{colour: True})
     if others:
         bad = sum(line.outcome in BAD for line in others)
         count = f"{len(others)} test{'s' if len(others) != 1 else ''}"
@@ -43,7 +44,7 @@ def summarise(terminal: pytest.TerminalReporter, report: RunReport) -> None:
             terminal.write_line(f"  {line}")
         if len(reason) > MOST_REASON_LINES:
             terminal.write_line("  ... (whole above)")
-    if said := from_cache(report.lines):
+    if said := from_cache(report.cached, report.replies):
         terminal.write_line(said)
     for note in report.notes:
         terminal.write_line(note, yellow=True)
@@ -53,14 +54,12 @@ def summarise(terminal: pytest.TerminalReporter, report: RunReport) -> None:
         terminal.write_line(f"run record: {report.path}")
 
 
-def from_cache(lines: list[TestLine]) -> str:
-    """How many replies no model was asked for; empty if none."""
-    replies = [reply for line in lines for reply in line.replies]
-    cached = sum(reply.cached for reply in replies)
+def from_cache(cached: int, replies: int) -> str:
+    """How many of the replies no model was asked for; empty if none."""
     if not cached:
         return ""
-    noun = "reply" if len(replies) == 1 else "replies"
-    return f"{cached} of {len(replies)} {noun} came from the reply cache (--llm-cache off asks again)"
+    noun = "reply" if replies == 1 else "replies"
+    return f"{cached} of {replies} {noun} came from the reply cache (--llm-cache off asks again)"
 
 
 def shown(line: TestLine) -> str:
@@ -90,13 +89,9 @@ def _table(terminal: pytest.TerminalReporter, lines: list[TestLine], models: lis
         terminal.write_line("")
 
 
-def _made_of(lines: list[TestLine], model: str) -> str:
-    """Quantisation and device that the model's replies state, in brackets; empty if it gave none."""
-    for line in lines:
-        if line.model == model and line.replies:
-            made = line.replies[0].fingerprint
-            return f" ({made.quant.replace(' (', ', ').removesuffix(')')}, {made.device})"
-    return ""
+def _made_of(made: Fingerprint | None) -> str:
+    """Quantisation and device that a model's reply states, in brackets; empty if it gave none."""
+    return "" if made is None else f" ({made.quant.replace(' (', ', ').removesuffix(')')}, {made.device})"
 
 
 def conclusion(

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from pytest_llmcheck.engines.count import Count, PartCount
 from pytest_llmcheck.errors import PromptError
-from pytest_llmcheck.prompts.parts import locate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +50,8 @@ class Counting:
         return error
 
     def _count(self, rendered: Rendered, settings: Settings) -> tuple[PartCount, ...]:
+        from pytest_llmcheck.prompts.parts import locate
+
         parts = locate(
             rendered.template,
             rendered.text,

@@ -13,7 +13,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_llmcheck.engines.llama.client import LlamaEngine
 from pytest_llmcheck.engines.llama.quantise import quantise
 from pytest_llmcheck.engines.llama.settings import Adapter, ContextSettings, HostSettings, Rope, Settings
 from pytest_llmcheck.engines.llama.width import repacks
@@ -21,6 +20,7 @@ from pytest_llmcheck.errors import EngineError, LlmcheckError, ModelError
 from pytest_llmcheck.models import context_of, resolve, usable_cores
 
 if TYPE_CHECKING:
+    from pytest_llmcheck.engines.llama.client import LlamaEngine
     from pytest_llmcheck.engines.llama.settings import Info
     from pytest_llmcheck.models import GGUFHeader, ModelSpec, Progress, ResolvedModel
 
@@ -71,6 +71,9 @@ class Pool:
             ModelError: it does not fit into memory.
             EngineError: llama.cpp refused it.
         """
+        # A run that the reply cache answers needs none.
+        from pytest_llmcheck.engines.llama.client import LlamaEngine
+
         with self._lock:
             if refused := self._refused.get(settings):
                 raise refused.with_traceback(None)
