@@ -114,6 +114,17 @@ class TestTemplate:
             "format"
         )
 
+    def test_an_empty_list_of_tools_chooses_as_transformers_does(self, project: Path) -> None:
+        tool_use = "{{ mood }}{% if tools %}{{ tools | length }} tools, {% endif %}{{ messages[0].content }}"
+        both = [{"name": "default", "template": "plain"}, {"name": "tool_use", "template": tool_use}]
+        tiny_llama(project / "both.gguf", chat_template=both)
+        for content, printed in (("[]", "calm Hi"), ("[{}]", "calm 1 tools, Hi")):
+            (project / "tools.json").write_text(content, encoding="utf-8")
+            given = ("--message", "Hi", "--tools", "tools.json", "--var", "mood=calm ")
+            assert good("both.gguf", *given) == printed
+            assert json.loads(good("both.gguf", *given, "--json"))["prompt"] == printed
+        assert good("both.gguf", "--message", "Hi") == "plain"
+
 
 class TestVariables:
     @pytest.fixture(autouse=True)
@@ -253,6 +264,25 @@ class TestPlace:
     def test_characters_of_several_tokens(self) -> None:
         smile = "🙂".encode()
         assert place("a🙂b", [b"a", smile[:2], smile[2:], b"b"]) == [(0, 1), (1, 2), (2, 2), (2, 3)]
+
+    def test_white_space_that_the_tokenizer_drops(self) -> None:
+        pieces = [b"<s>", b"<|user|>", b" Hi", b"<|end|>", b"<|user|>"]
+        text = "<|user|>\n  Hi<|end|>\n<|user|>\n"
+        assert [text[start:end] for start, end in place(text, pieces)] == [
+            "",
+            "<|user|>",
+            "Hi",
+            "<|end|>",
+            "<|user|>",
+        ]
+        assert place("\n<s>x", [b"<s>", b"\n", b"<s>", b"x"]) == [(0, 0), (0, 1), (1, 4), (4, 5)]
+
+    def test_as_llama_cpp_drops_it_for_phi_3(self, project: Path) -> None:
+        tiny_llama(project / "phi.gguf", name="Phi-3 tiny", extra=("<s>", "</s>", "<unk>"))
+        told = json.loads(good("phi.gguf", "--message", "Hi", "--json"))
+        assert told["prompt"] == HI
+        assert "".join(token["text"] for token in told["tokens"]) == HI.replace("<|im_end|>\n", "<|im_end|>")
+        assert all(HI[t["start"] : t["end"]] == t["text"] for t in told["tokens"])
 
     def test_an_empty_prompt(self) -> None:
         assert place("", [b"<s>"]) == [(0, 0)]

@@ -17,7 +17,7 @@ from pytest_llmcheck.config import with_template
 from pytest_llmcheck.errors import ConfigError, LlmcheckError, PromptError, did_you_mean
 from pytest_llmcheck.models import ResolvedModel
 from pytest_llmcheck.prompts import normalise, with_system
-from pytest_llmcheck.prompts.variables import model_variables, readable
+from pytest_llmcheck.prompts.variables import readable
 from pytest_llmcheck.session.rendering import Prompts
 
 if TYPE_CHECKING:
@@ -100,11 +100,13 @@ def render(
     offered = None if tools is None else _objects(tools, "--tools")
     # What is declared besides, such as adapters, has no part in the prompt.
     prompts = Prompts(ResolvedModel(replace(spec, system=None), header.path, header, sha256 or ""))
-    chosen = prompts.template(tools=bool(offered))
+    # An empty list counts as tools, as in transformers.
+    chosen = prompts.template(tools=offered is not None)
     given = _variables(variables, chosen)
     if offered and chosen.unused(["tools"]):
         click.echo("llmcheck: note: the chat template never reads the tools", err=True)
-        offered = None
+        # Still a list, so that the template stays the chosen one.
+        offered = []
     rendered = prompts.render(messages, None, offered, given)
     if rendered.forged and not rendered.plain:
         note = f"control tokens in what a user or a tool says count as such: {', '.join(rendered.forged)}"
@@ -114,9 +116,8 @@ def render(
     counted = terminal if tokens is None else tokens
     seen: Seen | None = None
     if coloured or counted or as_json:
-        declared = model_variables(header, spec, chosen)
         try:
-            seen = see(header.path, rendered, messages, offered, {**declared, **given})
+            seen = see(header.path, rendered)
         except LlmcheckError as error:
             if tokens or as_json:
                 raise

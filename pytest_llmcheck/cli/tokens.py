@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,12 +14,13 @@ from pytest_llmcheck.engines.types import Prompt
 from pytest_llmcheck.prompts.parts import Part, locate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
     from pytest_llmcheck.session.rendering import Rendered
 
 IDS_WIDTH = 80
+_SPACE = re.compile(rb"\s*")
 
 
 class Placed(NamedTuple):
@@ -47,21 +49,12 @@ class Seen(NamedTuple):
     parts: tuple[Part, ...]
 
 
-def see(
-    path: Path,
-    rendered: Rendered,
-    messages: Sequence[Mapping[str, Any]],
-    tools: Sequence[Mapping[str, Any]] | None,
-    variables: Mapping[str, Any],
-) -> Seen:
+def see(path: Path, rendered: Rendered) -> Seen:
     """Tokenise a rendered prompt with the tokenizer in a file, and find its parts.
 
     Args:
         path: the GGUF file; its weights are not loaded.
         rendered: the prompt.
-        messages: what it was rendered from.
-        tools: that were offered.
-        variables: all that the template was given besides.
 
     Raises:
         EngineError: llama.cpp does not take the file's vocabulary.
@@ -76,7 +69,9 @@ def see(
         Placed(token, piece.decode("utf-8", "replace"), start, end, token in special)
         for token, piece, (start, end) in zip(told.ids, told.pieces, starts, strict=True)
     )
-    parts = locate(rendered.template, rendered.text, messages, tools=tools, **variables)
+    parts = locate(
+        rendered.template, rendered.text, rendered.messages, tools=rendered.tools, **rendered.variables
+    )
     return Seen(Prompt(rendered.text, told.ids, rendered.plain), tokens, parts)
 
 
@@ -84,7 +79,8 @@ def place(text: str, pieces: Iterable[bytes]) -> list[tuple[int, int]]:
     """Where in a text each of its tokens stands, in characters.
 
     A token that begins inside a character counts from the next one on. Tokenizers add tokens (BOS) and a
-    space at the beginning that are not in the text.
+    space at the beginning that are not in the text, and some (Phi-3's) drop white space after
+    control tokens.
     """
     raw = text.encode()
     # Index of the first character that begins at or after each byte.
@@ -98,13 +94,21 @@ def place(text: str, pieces: Iterable[bytes]) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     at = 0
     for piece in pieces:
-        begin = at
-        if raw.startswith(piece, at):
-            at += len(piece)
-        elif piece[:1] == b" " and raw.startswith(piece[1:], at):
-            at += len(piece) - 1
+        begin, at = _next(raw, piece, at)
         found.append((characters[begin], characters[at]))
     return found
+
+
+def _next(raw: bytes, piece: bytes, at: int) -> tuple[int, int]:
+    """Begin and end of a piece that stands at `at` or after white space there; both `at` if it does not."""
+    # White space at the very beginning has a token of its own, which may follow a BOS that was added.
+    after = _SPACE.match(raw, at).end() if at else at  # type: ignore[union-attr]  # it matches anything
+    for begin in (at, after):
+        if raw.startswith(piece, begin):
+            return begin, begin + len(piece)
+        if piece[:1] == b" " and raw.startswith(piece[1:], begin):
+            return begin, begin + len(piece) - 1
+    return at, at
 
 
 def paint(text: str, seen: Seen) -> str:
