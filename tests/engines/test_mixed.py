@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_llmcheck.engines.llama.words import Text, ask
 from tests.support.company import open_model
+from tests.support.gguf_files import tiny_llama
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +96,17 @@ def test_law(vocabulary: Vocabulary, parts: list[tuple[str, bool]]) -> None:
     assert ids == expected
     if not plain:
         assert ids == vocabulary.tokenise(text)
+
+
+def test_white_space_that_llama_cpp_drops_behind_a_control_token(tmp_path: Path) -> None:
+    """Phi-3's, which it knows by the name of the model; letters in a message do not bring it back."""
+    extra = ("<s>", "</s>", "<unk>")  # which it expects of such a name
+    path = tiny_llama(tmp_path / "phi.gguf", name="Phi-3 tiny", extra=extra)
+    text = f"{START}\n \ta{END}\nb{END}\nc"
+    (forged, _) = spans(text, END)
+    parsed, mixed = ask(path, [text, Text(text, plain=(forged,))]).texts
+    assert b"".join(parsed.pieces).decode() == f"{START}a{END}b{END}c"
+    assert b"".join(mixed.pieces).decode() == f"{START}a{END}\nb{END}c"
 
 
 def test_many_forged_tokens_take_no_time(vocabulary: Vocabulary) -> None:

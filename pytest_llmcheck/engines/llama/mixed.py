@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    import re
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from pytest_llmcheck.prompts.forged import Spans
+
+
+# What isspace of C knows.
+_SPACE = re.compile(r"[ \t\n\v\f\r]*")
 
 
 class Tokenise(Protocol):
@@ -19,7 +23,9 @@ class Tokenise(Protocol):
         """Nothing is added at either end."""
 
 
-def tokenise_mixed(tokenise: Tokenise, text: str, plain: Spans, control: re.Pattern[str]) -> list[int]:
+def tokenise_mixed(
+    tokenise: Tokenise, text: str, plain: Spans, control: re.Pattern[str], stripping: Container[str] = ()
+) -> list[int]:
     """Token ids of a text in which control tokens count, except in some places.
 
     llama.cpp cuts a text at its control tokens and tokenises what lies between, each piece by itself. So
@@ -31,12 +37,18 @@ def tokenise_mixed(tokenise: Tokenise, text: str, plain: Spans, control: re.Patt
         text: the rendered prompt.
         plain: the control tokens that are letters only, in order, in characters of `text`.
         control: matches the control tokens of the vocabulary.
+        stripping: those after which llama.cpp drops white space, as it does for Phi-3.
 
     Returns:
         The ids; nothing is added at the front.
     """
     ids: list[int] = []
-    for begin, end, special in _pieces(text, plain, _real(text, plain, control)):
+    real = _real(text, plain, control)
+    starts = {stop: start for start, stop in real}
+    for begin, end, special in _pieces(text, plain, real):
+        # The control token before such a piece is not tokenised along with it.
+        if not special and text[starts.get(begin, begin) : begin] in stripping:
+            begin = _SPACE.match(text, begin, end).end()  # type: ignore[union-attr]
         if begin < end:
             ids += tokenise(text[begin:end], special=special)
     return ids

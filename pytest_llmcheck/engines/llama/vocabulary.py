@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 # llama_token_attr in llama.h
-CONTROL, USER_DEFINED = 1 << 3, 1 << 4
+CONTROL, USER_DEFINED, RSTRIP = 1 << 3, 1 << 4, 1 << 8
 
 
 class Vocabulary:
@@ -79,8 +79,12 @@ class Vocabulary:
     @cached_property
     def _control(self) -> re.Pattern[str]:
         """Matches the control tokens in a text."""
-        pieces = (self.piece(token, special=True) for token in self.with_attribute(CONTROL))
-        return control_pattern(piece.decode("utf-8", "replace") for piece in pieces)
+        return control_pattern(map(self.shown, self.with_attribute(CONTROL)))
+
+    @cached_property
+    def _stripping(self) -> frozenset[str]:
+        """The tokens after which llama.cpp drops white space."""
+        return frozenset(map(self.shown, self.with_attribute(RSTRIP)))
 
     def _known(self, token: int) -> int | None:
         return token if 0 <= token < self.size else None
@@ -98,7 +102,7 @@ class Vocabulary:
             plain: places of control tokens that are letters only, see `tokenise_mixed`.
         """
         if plain:
-            tokens = tokenise_mixed(self._tokenise, text, plain, self._control)
+            tokens = tokenise_mixed(self._tokenise, text, plain, self._control, self._stripping)
         else:
             tokens = self.tokenise_special(text)
         if self.adds_bos and self.bos is not None and tokens[:1] != [self.bos]:
