@@ -181,8 +181,8 @@ class _XdistHooks:
 
 
 @pytest.fixture(scope="session")
-def _llmcheck_run(pytestconfig: pytest.Config) -> Iterator[Run]:
-    state = pytestconfig.stash[STATE]
+def _llmcheck_run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    state = request.config.stash[STATE]
     if state.off:
         pytest.skip("needs a model (--llm-off)")
     with state.failing_plainly():
@@ -213,9 +213,9 @@ def _llm_n_ctx(request: pytest.FixtureRequest) -> int | None:
 
 
 @pytest.fixture(scope="session")
-def llm(_llm_model: str, _llm_n_ctx: int | None, _llmcheck_run: Run, pytestconfig: pytest.Config) -> LLM:
+def llm(request: pytest.FixtureRequest, _llm_model: str, _llm_n_ctx: int | None, _llmcheck_run: Run) -> LLM:
     """The active model; with several, the test runs once for each."""
-    with pytestconfig.stash[STATE].failing_plainly():
+    with request.config.stash[STATE].failing_plainly():
         return _llmcheck_run.llm(_llm_model)
 
 

@@ -177,33 +177,23 @@ class State:
 
     def header(self) -> list[str]:
         """Lines for the head of the run; empty in a project that declares nothing."""
-        from pytest_llmcheck.reports.header import declares, describe
+        from pytest_llmcheck.reports.header import declares, describe, overlooked
 
-        if not declares(self._pytest.rootpath) and not self._pytest.getoption("--llm-model"):
-            return self._overlooked()
+        root = self._pytest.rootpath
+        unread = overlooked(self._pytest.invocation_params.dir, root)
+        if not declares(root) and not self._pytest.getoption("--llm-model"):
+            return unread
         from pytest_llmcheck.errors import LlmcheckError
 
         if self.off:
             return ["llmcheck: off"]
         try:
-            return [*self._overlooked(), *describe(self.config, self.active)]
+            return [*unread, *describe(self.config, self.active)]
         except LlmcheckError as error:
             # With workers, only this process can say it once; alone, it is said if a test needs a model.
             if self._pytest.getoption("dist", "no") != "no" or self._pytest.getoption("--llm-model"):
                 raise pytest.UsageError(str(error)) from None
             return [f"llmcheck: {error}"]
-
-    def _overlooked(self) -> list[str]:
-        """A line if the folder in which pytest was started declares models that nobody reads."""
-        from pytest_llmcheck.reports.header import declares
-
-        here = self._pytest.invocation_params.dir
-        if here == self._pytest.rootpath or not declares(here):
-            return []
-        return [
-            f"llmcheck: the models declared in {here} are not read, pytest's rootdir is "
-            f"{self._pytest.rootpath} (an empty [tool.pytest.ini_options] makes a folder one)"
-        ]
 
     # -- the running test -----------------------------------------------------------------------
 
@@ -321,9 +311,9 @@ class State:
         if not needs_model and not self.recorder.anything and UNDECIDED not in item.stash:
             return
         from pytest_llmcheck.reports.outcomes import decide
-        from pytest_llmcheck.reports.prompts import show_prompts
 
-        entry, undecided = self.recorder.take()
+        # Most phases have nothing: setup and teardown of any test.
+        entry, undecided = self.recorder.take() if self.recorder.anything else (None, ())
         open_questions = item.stash.setdefault(UNDECIDED, [])
         open_questions.extend(undecided)
         if report.when == "call":
@@ -334,12 +324,15 @@ class State:
         questions = {"call": open_questions, "teardown": undecided}.get(report.when or "", ())
         if call.excinfo is None:
             decide(report, item, questions, strict=self._pytest.getoption("--llm-strict"))
-        show_prompts(report, item, entry.replies)
+        if entry is not None or report.failed:
+            from pytest_llmcheck.reports.prompts import show_prompts
+
+            show_prompts(report, item, () if entry is None else entry.replies)
         if not self.off:
             report.llmcheck = {  # type: ignore[attr-defined]  # extra attributes travel from xdist workers
                 "model": self.model_of(item),
                 "test": nodeid_without_model(item),
-                "entry": to_builtins(entry),
+                "entry": None if entry is None else to_builtins(entry),
             }
 
     def hear(self, report: pytest.TestReport) -> None:

@@ -22,6 +22,21 @@ def declares(root: Path) -> bool:
         return False
 
 
+def overlooked(here: Path, root: Path) -> list[str]:
+    """A line if the folder in which pytest was started declares models that nobody reads.
+
+    Args:
+        here: that folder.
+        root: pytest's rootdir, whose declarations are read.
+    """
+    if here == root or not declares(here):
+        return []
+    return [
+        f"llmcheck: the models declared in {here} are not read, pytest's rootdir is "
+        f"{root} (an empty [tool.pytest.ini_options] makes a folder one)"
+    ]
+
+
 def describe(config: Config, active: tuple[ModelSpec, ...]) -> list[str]:
     """Model, quant, device and engine build, as far as they are known without loading anything."""
     models = ", ".join(_model(spec, config.reference) for spec in active)

@@ -84,12 +84,13 @@ class RunReport:
 
     def add(self, report: pytest.TestReport, said: dict[str, Any]) -> None:
         """One phase of a test; `said` is what the plugin put on the report."""
-        entry = msgspec.convert(said["entry"], Entry)
         test = self._open.setdefault(report.nodeid, _Open(said["test"], said["model"]))
         test.seconds += report.duration
-        test.replies += entry.replies
-        test.verdicts += entry.verdicts
-        self.notes += [note for note in dict.fromkeys(entry.notes) if note not in self.notes]
+        if said["entry"] is not None:
+            entry = msgspec.convert(said["entry"], Entry)
+            test.replies += entry.replies
+            test.verdicts += entry.verdicts
+            self.notes += [note for note in dict.fromkeys(entry.notes) if note not in self.notes]
         outcome = outcome_of(report)
         if outcome is not None and (test.outcome == "passed" or outcome == "error"):
             test.outcome, test.reason = outcome, reason_of(report)

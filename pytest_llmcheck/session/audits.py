@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pytest_llmcheck.engines.llama.words import Text, ask
 from pytest_llmcheck.errors import EngineError, PromptError
 from pytest_llmcheck.models.store import write_whole
-from pytest_llmcheck.prompts.audit import Finding, Lexicon, Subject, audit, read_prompts
+from pytest_llmcheck.prompts.audit import Finding
 from pytest_llmcheck.prompts.select import choose_template, template_of
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from pytest_llmcheck.engines.llama.words import Words
     from pytest_llmcheck.models import GGUFHeader, ModelSpec, ResolvedModel
+    from pytest_llmcheck.prompts.audit import Lexicon
 
 RULES = 1
 """Raised when the rules change, so that what older ones found is not remembered."""
@@ -70,6 +70,10 @@ def _heeded(findings: Iterable[Finding], spec: ModelSpec) -> tuple[Finding, ...]
 def _examine(
     header: GGUFHeader, spec: ModelSpec, expected: tuple[tuple[str, str], ...], entry: Path | None
 ) -> tuple[Finding, ...]:
+    # What has been found before needs none of them.
+    from pytest_llmcheck.engines.llama.words import Text, ask
+    from pytest_llmcheck.prompts.audit import Subject, audit, read_prompts
+
     prompts = read_prompts(header, spec)
     parts = prompts.parts
     texts = [Text(prompts.prompt), *(Text(part, "special") for part in parts)]
@@ -87,6 +91,8 @@ def _examine(
 
 
 def _lexicon(header: GGUFHeader, words: Words, parts: tuple[str, ...]) -> Lexicon:
+    from pytest_llmcheck.prompts.audit import Lexicon
+
     prompt, *others = words.texts
     named = [header.metadata.get(key) for key in _ENDS]
     return Lexicon(

@@ -2,12 +2,20 @@
 
 `read_prompts` renders a few conversations with the model's template, someone with a tokenizer answers
 `Prompts.texts`, and `audit` draws the findings from both. Nothing here knows llama.cpp.
+
+The names are imported when first used: a run that remembers the findings needs no rules.
 """
 
-from pytest_llmcheck.prompts.audit.findings import IDS, KINDS, Finding, Severity
-from pytest_llmcheck.prompts.audit.probes import Prompts, Rendered, read_prompts
-from pytest_llmcheck.prompts.audit.rules import audit
-from pytest_llmcheck.prompts.audit.subject import Lexicon, Subject
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_llmcheck.prompts.audit.findings import IDS, KINDS, Finding, Severity
+    from pytest_llmcheck.prompts.audit.probes import Prompts, Rendered, read_prompts
+    from pytest_llmcheck.prompts.audit.rules import audit
+    from pytest_llmcheck.prompts.audit.subject import Lexicon, Subject
 
 __all__ = [
     "IDS",
@@ -21,3 +29,21 @@ __all__ = [
     "audit",
     "read_prompts",
 ]
+
+_HOMES = {
+    "findings": ("IDS", "KINDS", "Finding", "Severity"),
+    "probes": ("Prompts", "Rendered", "read_prompts"),
+    "rules": ("audit",),
+    "subject": ("Lexicon", "Subject"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
