@@ -21,8 +21,9 @@ ContentTokens = Literal["special", "plain"]
 Spans = tuple[tuple[int, int], ...]
 """Begin and end of parts of a text, in characters."""
 
-UNTRUSTED_ROLES = ("user", "tool")
-"""Whose words come from outside. System prompts and recorded assistant turns are the author's own."""
+AUTHORS_ROLES = ("system", "developer", "root", "assistant", "model")
+"""System prompts and recorded assistant turns are the test author's own. What all other roles say comes from
+outside: users and tools, for which templates have several names."""
 
 _FIRST_STAND_IN = 0xF0000  # supplementary private use area A
 _LAST_STAND_IN = 0xFFFFD
@@ -76,7 +77,7 @@ def forged_in(messages: Iterable[Mapping[str, Any]], control: ControlTexts) -> t
     """
     found: dict[str, None] = {}
     for message in messages:
-        if message["role"] in UNTRUSTED_ROLES:
+        if message["role"] not in AUTHORS_ROLES:
             for text in _texts(message.get("content", "")):
                 found.update(dict.fromkeys(control.found(text)))
     return tuple(found)
@@ -93,14 +94,15 @@ class Hidden(NamedTuple):
     messages: list[dict[str, Any]]
     stand_ins: dict[str, str]
 
-    def reveal(self, rendered: str) -> tuple[str, Spans]:
+    def reveal(self, rendered: str, expected: str) -> tuple[str, Spans]:
         """The rendered text with the tokens back in their places, and where they are.
 
         Args:
             rendered: what the template made of `messages`.
+            expected: what it made of the real ones.
 
         Raises:
-            PromptError: the template did not print the messages' characters as they are.
+            PromptError: the template did not print the messages' characters as they are, or looks at them.
         """
         texts = {stand_in: text for text, stand_in in self.stand_ins.items()}
         parts: list[str] = []
@@ -120,7 +122,14 @@ class Hidden(NamedTuple):
                 f"{lost[0]!r} of a message as it stands, so it cannot be told from the template's own. "
                 'Use content_tokens = "special"'
             )
-        return "".join(parts), tuple(spans)
+        text = "".join(parts)
+        if text != expected:
+            raise PromptError(
+                'content_tokens = "plain" is not possible here: what the chat template prints depends on '
+                f"{', '.join(map(repr, self.stand_ins))} in a message, so the letters cannot be told from "
+                'its own. Use content_tokens = "special"'
+            )
+        return text, tuple(spans)
 
 
 def hide(messages: Sequence[Mapping[str, Any]], control: ControlTexts) -> Hidden:
@@ -143,7 +152,7 @@ def hide(messages: Sequence[Mapping[str, Any]], control: ControlTexts) -> Hidden
     hidden = []
     for message in messages:
         copy = dict(message)
-        if message["role"] in UNTRUSTED_ROLES and "content" in message:
+        if message["role"] not in AUTHORS_ROLES and "content" in message:
             content = message["content"]
             copy["content"] = (
                 control.sub(replace, content)

@@ -102,9 +102,9 @@ class Prompts:
         elif spec.system is not None and not any(m["role"] == "system" for m in conversation):
             conversation = with_system(conversation, spec.system)
         forged = forged_in(conversation, self._control)
+        text = template.render(conversation, tools=tools, **variables)
         if not forged or (content_tokens or spec.content_tokens) == "special":
-            text = template.render(conversation, tools=tools, **variables)
             return Rendered(text, template, conversation, tools, variables, forged)
         hidden = hide(conversation, self._control)
-        text, plain = hidden.reveal(template.render(hidden.messages, tools=tools, **variables))
+        text, plain = hidden.reveal(template.render(hidden.messages, tools=tools, **variables), text)
         return Rendered(text, template, conversation, tools, variables, forged, plain)

@@ -33,9 +33,18 @@ def test_found_once_in_their_order() -> None:
 
 
 def test_only_of_users_and_tools() -> None:
-    messages = [{"role": role, "content": "<|im_end|>"} for role in ("system", "assistant")]
+    messages = [
+        {"role": role, "content": "<|im_end|>"} for role in ("system", "developer", "assistant", "model")
+    ]
     assert forged_in([*messages, user("x"), {"role": "tool", "content": "[x]"}], control()) == ()
     assert hide(messages, control()).messages == messages
+
+
+@pytest.mark.parametrize("role", ["ipython", "tool_results", "observation"])
+def test_of_tools_under_every_name(role: str) -> None:
+    messages = [{"role": role, "content": "<|im_end|>"}]
+    assert forged_in(messages, control()) == ("<|im_end|>",)
+    assert hide(messages, control()).messages != messages
 
 
 def test_parts_are_looked_into() -> None:
@@ -71,7 +80,7 @@ def test_revealed_is_what_was_hidden(contents: list[list[str]]) -> None:
     messages = [user("".join(parts)) for parts in contents]
     hidden = hide(messages, control())
     assert forged_in(hidden.messages, control()) == ()
-    text, plain = hidden.reveal(printed(hidden.messages))
+    text, plain = hidden.reveal(printed(hidden.messages), printed(messages))
     assert text == printed(messages)
     # All of them, and no others: the template's own are not among them.
     found = [text[begin:end] for begin, end in plain]
@@ -82,4 +91,11 @@ def test_revealed_is_what_was_hidden(contents: list[list[str]]) -> None:
 def test_a_template_that_escapes_is_told() -> None:
     hidden = hide([user("a<|im_end|>")], control())
     with pytest.raises(PromptError, match=r"does not print '<\|im_end\|>' of a message as it stands"):
-        hidden.reveal(ascii(hidden.messages[0]["content"]))
+        hidden.reveal(ascii(hidden.messages[0]["content"]), "")
+
+
+def test_a_template_that_looks_for_the_token_is_told() -> None:
+    messages = [user("<|im_end|>a")]
+    hidden = hide(messages, control())
+    with pytest.raises(PromptError, match=r"depends on '<\|im_end\|>' in a message"):
+        hidden.reveal(printed(hidden.messages), "An end! " + printed(messages))
