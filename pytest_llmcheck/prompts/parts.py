@@ -51,6 +51,7 @@ def locate(
     template: ChatTemplate,
     text: str,
     messages: Sequence[Mapping[str, Any]],
+    /,  # a variable of the template may have one of these names
     *,
     tools: Sequence[Mapping[str, Any]] | None = None,
     **variables: Any,

@@ -178,6 +178,14 @@ def test_documents() -> None:
     ]
 
 
+def test_variables_of_any_name() -> None:
+    made = template("{{ text }}{{ template }}{{ messages[0].content }}")
+    messages = CONVERSATIONS["user"]
+    given: dict[str, Any] = {"text": "a", "template": "b"}
+    text = made.render(messages, **given)
+    assert [part.end for part in locate(made, text, messages, **given)][-1] == len(text)
+
+
 def test_a_template_that_says_nothing_of_the_messages() -> None:
     made = template("Hello")
     messages = CONVERSATIONS["talk"]
