@@ -65,6 +65,8 @@ SPOILT: dict[str, list[dict[str, Any]]] = {
         {"chat_template": ALPACA, **LLAMA_3_VOCABULARY},
         {"chat_template": SOUND, **LLAMA_3_VOCABULARY},
         {"chat_template": SOUND.replace("<|im_start|>", "[INST]").replace("<|im_end|>", "[/INST]")},
+        # Tokens for line breaks, as Gemma has them, are in every prompt and mark nothing.
+        {"chat_template": ALPACA, **LLAMA_3_VOCABULARY, "extra": ("<|eot_id|>", "\n\n")},
         # The token that begins a text is none that marks turns.
         {"chat_template": "{{ bos_token }}" + ALPACA, **LLAMA_3_VOCABULARY},
     ],

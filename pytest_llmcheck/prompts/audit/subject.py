@@ -57,8 +57,8 @@ class Subject:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Names of the special tokens that the vocabulary has."""
-        return frozenset(self.lexicon.special.values() if self.lexicon else ())
+        """Names of the special tokens that the vocabulary has; Gemma's runs of line breaks are none."""
+        return frozenset(filter(str.strip, self.lexicon.special.values() if self.lexicon else ()))
 
     @cached_property
     def used(self) -> frozenset[str]:
