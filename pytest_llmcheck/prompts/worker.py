@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     import jinja2
 
 
+_PART = 1 << 16
+
+
 class Worker:
     """Compiled templates, and answers to questions about them. Keeps no limit by itself."""
 
@@ -179,17 +182,29 @@ def serve(questions: BinaryIO, answers: BinaryIO) -> None:
     worker = Worker()
     while len(header := questions.read(QUESTION.size)) == QUESTION.size:
         (length,) = QUESTION.unpack(header)
-        question = questions.read(length)
-        if len(question) < length:
-            break
-        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
-        kind, payload = worker.answer(question)
-        signal.setitimer(signal.ITIMER_PROF, 0)
         try:
-            answers.write(ANSWER.pack(kind, len(payload)) + payload)
+            question = questions.read(length)
+        except MemoryError:
+            # Nothing of it was read. Who asks listens only when all of it is.
+            kind, payload = FAILED, Failure(Trouble.MEMORY).pack()
+            _skip(questions, length)
+        else:
+            if len(question) < length:
+                break
+            signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+            kind, payload = worker.answer(question)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        try:
+            answers.write(ANSWER.pack(kind, len(payload)))
+            answers.write(payload)
             answers.flush()
         except BrokenPipeError:
             break
+
+
+def _skip(questions: BinaryIO, length: int) -> None:
+    while length > 0 and (part := questions.read(min(length, _PART))):
+        length -= len(part)
 
 
 def main() -> None:

@@ -109,7 +109,7 @@ class TestTemplates:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert message == (
             "the chat template: stopped after 1 s of computing, as in an endless loop: do not trust this "
-            "template, set another chat_template for this model; shorten messages of many megabytes"
+            "template, set another chat_template for this model, or shorten messages of many megabytes"
         )
         # Not the wall clock's time, which depends on who else is at work.
         assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
@@ -118,7 +118,7 @@ class TestTemplates:
     def test_greedy(self, source: str) -> None:
         assert problem(source) == (
             "the chat template: it needs more than the 224 MB of memory that a template may take: do not "
-            "trust this template, set another chat_template for this model; shorten messages of many "
+            "trust this template, set another chat_template for this model, or shorten messages of many "
             "megabytes"
         )
 
@@ -201,6 +201,15 @@ class TestTemplates:
             assert template("{% set s = '" + letter * 4_000_000 + "' %}x").render(USER) == "x"
         assert worker() != first
         first.wait(10)
+
+    def test_a_message_that_the_limit_does_not_hold(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        worker().kill()
+        small = "from pytest_llmcheck.prompts import wire; wire.DATA_BYTES >>= 3; from pytest_llmcheck"
+        monkeypatch.setattr(renderer, "_PROGRAM", renderer._PROGRAM.replace("from pytest_llmcheck", small, 1))
+        told = problem(HONEST, x="x" * 40_000_000)
+        assert "of memory that a template may take" in told
+        assert "megabytes" in told
+        assert template(HONEST).render(USER).startswith("<user>Hi")
 
 
 class TestWorker:
