@@ -49,6 +49,11 @@ class TestChatTemplate:
         monkeypatch.setenv("HOME", "/home/me")
         assert str(read(tmp_path, 'chat_template = "~/own"')["base"].chat_template) == "/home/me/own"
 
+    def test_the_home_folder_of_nobody(self, tmp_path: Path) -> None:
+        assert "'~no such user/own': there is no such home directory" in problem(
+            tmp_path, 'chat_template = "~no such user/own"'
+        )
+
     @pytest.mark.parametrize(
         ("text", "name"),
         [("chatml", "chatml"), ("ChatML", "chatml"), ("llama3", "llama-3"), ("mistral", "mistral-v3")],

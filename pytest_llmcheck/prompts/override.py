@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from pytest_llmcheck.errors import ConfigError
 from pytest_llmcheck.prompts.formats import format_named
 
 RENDERED = frozenset({"messages", "tools", "add_generation_prompt", "continue_final_message"})
@@ -28,8 +29,11 @@ def template_override(text: str, folder: Path) -> Path | str:
         The path, whether or not there is such a file, or the name in its usual spelling.
 
     Raises:
-        ConfigError: neither a path nor a known name.
+        ConfigError: neither a path nor a known name, or a path in the home of nobody.
     """
     if _PATH.search(text):
-        return folder / Path(text).expanduser()
+        try:
+            return folder / Path(text).expanduser()
+        except RuntimeError:
+            raise ConfigError(f"{text!r}: there is no such home directory; correct the path") from None
     return text if text in IN_FILES else format_named(text)
