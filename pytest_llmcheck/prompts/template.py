@@ -122,13 +122,15 @@ class ChatTemplate:
                 **self._tokens,
                 **{name: _plain(value, name) for name, value in variables.items()},
                 "messages": [_message(message, f"messages[{at}]") for at, message in enumerate(messages)],
-                "tools": None if tools is None else _plain(list(tools), "tools"),
+                "tools": _plain(list(tools) if isinstance(tools, tuple) else tools, "tools"),
                 "add_generation_prompt": add_generation_prompt and not continue_final_message,
             }
         except RecursionError:
             message = "the messages, tools or variables contain themselves, or are nested too deeply"
             raise PromptError(f"{message}: give plain, flat data") from None
         for name in ("tools", "documents"):
+            if not isinstance(given[name], list | tuple | None):
+                raise PromptError(f"{name}: expected a list of dicts, got {type(given[name]).__name__}")
             for at, item in enumerate(given[name] or ()):
                 if not isinstance(item, dict):
                     raise PromptError(f"{name}[{at}]: expected a dict, got {type(item).__name__}")

@@ -240,6 +240,14 @@ class TestProblems:
             template("").render(USER, **given)
         assert str(caught.value) == f"{name}[1]: expected a dict, got str"
 
+    @pytest.mark.parametrize("name", ["tools", "documents"])
+    @pytest.mark.parametrize("value", [5, "x", {"a": 1}])
+    def test_tools_and_documents_are_lists(self, name: str, value: object) -> None:
+        given: dict[str, Any] = {name: value}
+        with pytest.raises(PromptError) as caught:
+            template("").render(USER, **given)
+        assert str(caught.value) == f"{name}: expected a list of dicts, got {type(value).__name__}"
+
     def test_objects_are_refused(self) -> None:
         assert problem("", [{"role": "user", "content": object()}]) == (
             "messages[0].content: a template takes text, numbers, lists and dicts, got object"
