@@ -107,7 +107,6 @@ _FAMILIES: tuple[tuple[tuple[str, ...], Markers], ...] = (
 )
 
 # Compiled by `re` when first needed: most templates know of no thinking, and every run comes by here.
-_COMMENT = r"(?s)\{#.*?#\}"
 _WORD = r"(?:\w+:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?)"
 _TAG = rf"</({_WORD})(\{{\}})?>"
 _VARIABLE = r"""\{%-?\s*set\s+(\w+)\s*=\s*(?:'([^']*)'|"([^"]*)")\s*-?%\}"""
@@ -128,7 +127,7 @@ def markers_of(source: str) -> Markers | None:
     Markers(open='<think>', close='</think>', turn='', answers=(), end='')
     """
     # A comment may tell of markers that the model never writes.
-    bare = re.sub(_COMMENT, "", source)
+    bare = _without_comments(source)
     for needed, markers in _FAMILIES:
         if all(text in bare for text in needed):
             return markers
@@ -142,6 +141,15 @@ def markers_of(source: str) -> Markers | None:
         values = {name: first or second for name, first, second in re.findall(_VARIABLE, bare)}
         name += values.get(called[1], "") if called else ""
     return Markers(f"<{name}>", f"</{name}>")
+
+
+def _without_comments(source: str) -> str:
+    # No regular expression: a hostile template with many beginnings and no end would take it hours.
+    kept, at = [], 0
+    while (begin := source.find("{#", at)) >= 0 and (end := source.find("#}", begin + 2)) >= 0:
+        kept.append(source[at:begin])
+        at = end + 2
+    return "".join([*kept, source[at:]])
 
 
 def split(text: str, markers: Markers, prompt: str, *, controls: Spans = (), begun: bool = True) -> Split:

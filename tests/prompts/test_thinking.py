@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,14 @@ def test_markers_of_every_template_of_llama_cpp() -> None:
 
 def test_a_comment_has_no_markers() -> None:
     assert markers_of("{# prints <think> and </think> #}{{ messages }}") is None
+
+
+@pytest.mark.parametrize("part", ["{#", "</", "</a:", "</think", "{% set a = '", "</think{}>{% set a = "])
+def test_a_hostile_template_takes_no_time(part: str) -> None:
+    source = part * 100_000
+    before = time.process_time()
+    markers_of(source)
+    assert time.process_time() - before < 1
 
 
 def test_a_template_that_only_cuts_thoughts_out() -> None:
