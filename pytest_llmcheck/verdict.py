@@ -78,5 +78,16 @@ class CheckFailed(AssertionError):  # noqa: N818 - an assertion, not a program e
         self.verdicts = verdicts
 
 
+def so_many(some: int, all_: int) -> str:
+    """How many of the checks, for messages.
+
+    >>> so_many(1, 2), so_many(1, 1)
+    ('1 of 2 checks', '1 check')
+    """
+    if some < all_:
+        return f"{some} of {all_} checks"
+    return "1 check" if some == 1 else f"{some} checks"
+
+
 # Shown in every failure: the name under which users import it.
 CheckFailed.__module__ = "pytest_llmcheck"

@@ -40,8 +40,8 @@ class FitsContext:
             return Verdict(Status.PASSED, repr(self), reason, 1.0, evidence)
         reason = (
             f"expected {self.reserve} tokens to be left for the reply; the prompt has {count.total} and the "
-            f"context holds {count.n_ctx}, which leaves {count.left} ({_largest(count)}): shorten that, or "
-            "raise n_ctx (in the llm mark or [tool.llmcheck.models.NAME])"
+            f"context holds {count.n_ctx}, which leaves {max(count.left, 0)} ({_largest(count)}): shorten "
+            "that, or raise n_ctx (in the llm mark or [tool.llmcheck.models.NAME])"
         )
         return Verdict(Status.FAILED, repr(self), reason, 0.0, evidence)
 
@@ -93,6 +93,7 @@ def fits_context(*, reserve: int = 512) -> FitsContext:
     Raises:
         ValueError: not a whole number of at least 1.
     """
+    __tracebackhide__ = True
     if not _is_whole(reserve):
         raise ValueError(f"reserve must be a whole number of tokens, at least 1; got {reserve!r}")
     return FitsContext(reserve)
@@ -121,6 +122,7 @@ def prompt_share(
     Raises:
         ValueError: no part is named, or a share is not from 0 to 1.
     """
+    __tracebackhide__ = True
     given: dict[_Kind, float | None] = {
         "system": system,
         "tools": tools,

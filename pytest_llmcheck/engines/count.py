@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from pytest_llmcheck.verdict import CheckFailed, Status
+from pytest_llmcheck.errors import did_you_mean
+from pytest_llmcheck.verdict import CheckFailed, Status, so_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_llmcheck.verdict import Verdict
+
+KINDS = ("system", "tools", "documents", "history", "user", "generation")
+"""Of parts of a prompt, in the order in which most templates write them."""
 
 
 class BudgetCheck(Protocol):
@@ -55,11 +59,23 @@ class Count:
         return self.n_ctx - self.total
 
     def __getitem__(self, kind: str) -> int:
-        """Tokens of one kind of part; 0 where the prompt has none."""
+        """Tokens of one kind of part; 0 where the prompt has none.
+
+        Raises:
+            KeyError: there is no such kind: a misspelt one would be 0 for ever.
+        """
+        __tracebackhide__ = True
+        if kind not in KINDS:
+            raise KeyError(f"no kind of part is called {kind!r}: {did_you_mean(str(kind), KINDS)}")
         return next((part.tokens for part in self.parts if part.kind == kind), 0)
 
     def share(self, kind: str) -> float:
-        """Of the prompt's tokens, 0 to 1."""
+        """Of the prompt's tokens, 0 to 1.
+
+        Raises:
+            KeyError: there is no such kind.
+        """
+        __tracebackhide__ = True
         return self[kind] / self.total if self.total else 0.0
 
     def expect(self, *checks: BudgetCheck) -> Count:
@@ -85,7 +101,7 @@ class Count:
                 self.judged(verdict)
         failed = [verdict for verdict in verdicts if verdict.status is Status.FAILED]
         if failed:
-            told = [f"{len(failed)} of {len(checks)} checks failed on the prompt for {self.model}"]
+            told = [f"{so_many(len(failed), len(checks))} failed on the prompt for {self.model}"]
             told += [f"  {verdict.check}: {verdict.reason}" for verdict in failed]
             raise CheckFailed("\n".join([*told, *(f"  {line}" for line in self.lines())]), verdicts)
         return self

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_llmcheck.strict_json import NotJSONError, line_and_column, parse
-from pytest_llmcheck.verdict import CheckFailed, Status, Verdict
+from pytest_llmcheck.verdict import CheckFailed, Status, Verdict, so_many
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -149,7 +149,7 @@ def describe_failures(reply: Reply, verdicts: tuple[Verdict, ...]) -> str:
     failed = [v for v in verdicts if v.status is Status.FAILED]
     made = reply.fingerprint
     lines = [
-        f"{_count(len(failed), len(verdicts))} failed on {made.model}, {made.quant}{_constrained(reply)}"
+        f"{so_many(len(failed), len(verdicts))} failed on {made.model}, {made.quant}{_constrained(reply)}"
     ]
     for verdict in failed:
         first, *rest = verdict.reason.splitlines() or [""]
@@ -167,9 +167,3 @@ def _constrained(reply: Reply) -> str:
         return ""
     left = f", which leaves out: {'; '.join(reply.unenforced)}" if reply.unenforced else ""
     return f" (decoded under a constraint{left})"
-
-
-def _count(some: int, all_: int) -> str:
-    if some < all_:
-        return f"{some} of {all_} checks"
-    return "1 check" if some == 1 else f"{some} checks"

@@ -55,6 +55,21 @@ def test_a_count_of_nothing() -> None:
     assert Count("q4", 16, ()).share("user") == 0.0
 
 
+def test_a_misspelt_part_is_no_zero() -> None:
+    assert COUNT["tools"] == 0
+    for ask in (COUNT.__getitem__, COUNT.share):
+        with pytest.raises(KeyError, match="no kind of part is called 'sytem': did you mean 'system'"):
+            ask("sytem")
+
+
+def test_a_prompt_that_does_not_fit_leaves_none() -> None:
+    with pytest.raises(CheckFailed) as caught:
+        replace(COUNT, n_ctx=1000).expect(fits_context())
+    first, second, *_ = str(caught.value).splitlines()
+    assert first == "1 check failed on the prompt for q4"
+    assert "the prompt has 1400 and the context holds 1000, which leaves 0 (" in second
+
+
 def test_a_count_that_fits() -> None:
     assert COUNT.expect(fits_context(reserve=648), prompt_share(documents=0.9, user=0.2)) is COUNT
 
@@ -64,7 +79,7 @@ def test_a_count_that_does_not_fit_says_all_at_once() -> None:
     with pytest.raises(CheckFailed) as caught:
         replace(COUNT, judged=heard.append).expect(fits_context(reserve=649), prompt_share(documents=0.5))
     assert str(caught.value) == (
-        "2 of 2 checks failed on the prompt for q4\n"
+        "2 checks failed on the prompt for q4\n"
         "  fits_context(reserve=649): expected 649 tokens to be left for the reply; the prompt has 1400 and "
         "the context holds 2048, which leaves 648 (most of it is documents: 1200): shorten that, or raise "
         "n_ctx (in the llm mark or [tool.llmcheck.models.NAME])\n"
