@@ -102,6 +102,7 @@ def matches_schema(schema: Mapping[str, Any] | bool | str | Path) -> Check:
     Raises:
         ValueError: the schema cannot be read, is not valid, or refers to what is not in it.
     """
+    __tracebackhide__ = True
     source, shown = _load(schema)
     validator, formats = _compile(source)
     canonical = json.dumps(source, sort_keys=True, ensure_ascii=False)
@@ -110,6 +111,7 @@ def matches_schema(schema: Mapping[str, Any] | bool | str | Path) -> Check:
 
 def _load(schema: Mapping[str, Any] | bool | str | Path) -> tuple[Any, str]:
     """The schema as JSON values of our own, and how it shows in messages."""
+    __tracebackhide__ = True
     if isinstance(schema, str) and (schema.lstrip()[:1] == "{" or schema.strip() in ("true", "false")):
         parsed = _parse(schema, "the schema")
         return parsed, _in_short(parsed)
@@ -142,6 +144,7 @@ def _in_short(schema: Any) -> str:
 
 
 def _parse(text: str, what: str) -> Any:
+    __tracebackhide__ = True
     try:
         return parse(text)
     except NotJSONError as error:
@@ -151,6 +154,7 @@ def _parse(text: str, what: str) -> Any:
 
 
 def _compile(source: object) -> tuple[Validator, tuple[str, ...]]:
+    __tracebackhide__ = True
     from jsonschema import Draft202012Validator, SchemaError, validators
 
     from pytest_llmcheck.checks.schema_refs import check_references
@@ -172,6 +176,7 @@ def _compile(source: object) -> tuple[Validator, tuple[str, ...]]:
 
 
 def _draft(dialect: object, validators: Any) -> type[Validator]:
+    __tracebackhide__ = True
     draft: type[Validator] | None = None
     if isinstance(dialect, str):
         draft = validators.validator_for({"$schema": dialect}, default=None)

@@ -32,6 +32,7 @@ def check_references(schema: Any, cls: type[Validator]) -> tuple[Registry[Any], 
     Raises:
         ValueError: a reference leads nowhere, or to what is no schema.
     """
+    __tracebackhide__ = True
     dialect = schema.get("$schema") if isinstance(schema, dict) else None
     specification = DRAFT202012 if dialect is None else specification_with(dialect)
     resource = specification.create_resource(schema)
@@ -48,6 +49,7 @@ class _Walk:
         self.seen: set[int] = set()
 
     def visit(self, resource: Resource[Any], resolver: Resolver[Any]) -> None:
+        __tracebackhide__ = True
         contents = resource.contents
         if not isinstance(contents, Mapping) or id(contents) in self.seen:
             return
@@ -61,6 +63,7 @@ class _Walk:
             self.visit(inner, resolver.in_subresource(inner))
 
     def follow(self, reference: str, resolver: Resolver[Any]) -> None:
+        __tracebackhide__ = True
         try:
             target = resolver.lookup(reference)
         except Unresolvable:

@@ -59,6 +59,7 @@ def contains(*texts: str, ignore_case: bool = False) -> Check:
         TypeError: a text is no string.
         ValueError: no text, or an empty one, which would be found in anything.
     """
+    __tracebackhide__ = True
     for text in texts:
         if not isinstance(text, str):
             message = f"contains takes texts, got {type(text).__name__}: {text!r}"
@@ -115,6 +116,7 @@ def matches(pattern: str, flags: int = 0) -> Check:
         TypeError: the pattern is no string.
         ValueError: the pattern is not valid.
     """
+    __tracebackhide__ = True
     if not isinstance(pattern, str):
         message = f"matches takes a pattern as text, got {type(pattern).__name__}"
         raise TypeError(message)

@@ -65,6 +65,7 @@ def thought(*checks: Check) -> Check:
     Raises:
         ValueError: no check is given: nothing would be judged.
     """
+    __tracebackhide__ = True
     if not checks:
         raise ValueError("thought() judges nothing; give checks, such as thought(contains('refund'))")
     return OfThought(checks)

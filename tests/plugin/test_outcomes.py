@@ -50,6 +50,27 @@ class TestFailed:
         result.stdout.fnmatch_lines(["test_it.py:4: CheckFailed"])
         result.stdout.no_fnmatch_line("*pytest_llmcheck/*")
 
+    @pytest.mark.parametrize(
+        "made",
+        [
+            "contains('')",
+            "matches('(')",
+            "matches_schema({'type': 'objekt'})",
+            "matches_schema('nowhere.json')",
+            "matches_schema({'$ref': '#/nowhere'})",
+            "matches_schema({'$schema': 'nowhere'})",
+            "thought()",
+            "fits_context(reserve=0)",
+            "prompt_share(system=80)",
+        ],
+    )
+    def test_a_check_that_is_made_wrongly_points_at_the_test(self, project: Project, made: str) -> None:
+        project.tests(f"from pytest_llmcheck import *\ndef test_a(): {made}\n")
+        result = project.run()
+        result.assert_outcomes(failed=1)
+        result.stdout.fnmatch_lines([f">   def test_a(): {made}", "E   ValueError: *"])
+        result.stdout.no_fnmatch_line("*pytest_llmcheck/*")
+
     def test_the_short_summary_says_which_check_of_which_model(self, project: Project) -> None:
         project.tests(
             HEAD + "def test_a(llm): llm.chat('one').expect(contains('never'))\n"
