@@ -152,10 +152,16 @@ class TestVariables:
             ("a", "--var a: expected NAME=VALUE"),
             ("=1", "--var =1: expected NAME=VALUE"),
             ("c=1", "--var c: the chat template never reads that: known: a, b"),
+            ("messages=1", "--var messages: every prompt brings its own; take this one away"),
         ],
     )
     def test_wrong_ones(self, given: str, problem: str) -> None:
         told = refused("tiny.gguf", "--message", "Hi", "--template", "own.jinja", "--var", given)
+        assert told == f"llmcheck: error: {problem}"
+
+    def test_a_template_that_reads_none(self) -> None:
+        told = refused("tiny.gguf", "--message", "Hi", "--var", "mood=calm")
+        problem = "--var mood: the chat template never reads that: it reads no variables"
         assert told == f"llmcheck: error: {problem}"
 
 

@@ -14,10 +14,11 @@ import click
 from pytest_llmcheck.cli.common import find
 from pytest_llmcheck.cli.tokens import Seen, describe, paint, report, see
 from pytest_llmcheck.config import with_template
-from pytest_llmcheck.errors import ConfigError, LlmcheckError, PromptError, did_you_mean
+from pytest_llmcheck.errors import ConfigError, LlmcheckError, PromptError
 from pytest_llmcheck.models import ResolvedModel
 from pytest_llmcheck.prompts import normalise, with_system
-from pytest_llmcheck.prompts.variables import readable
+from pytest_llmcheck.prompts.override import RENDERED
+from pytest_llmcheck.prompts.variables import nearest
 from pytest_llmcheck.session.rendering import Prompts
 
 if TYPE_CHECKING:
@@ -150,12 +151,14 @@ def _variables(given: tuple[str, ...], template: ChatTemplate) -> dict[str, Any]
         name, equals, value = one.partition("=")
         if not name or not equals:
             raise ConfigError(f"--var {one}: expected NAME=VALUE")
+        if name in RENDERED:
+            raise ConfigError(f"--var {name}: every prompt brings its own; take this one away")
         try:
             found[name] = json.loads(value)
         except (ValueError, RecursionError):
             found[name] = value
     if unused := template.unused(found):
-        hint = did_you_mean(unused[0], readable(template))
+        hint = nearest(unused[0], template)
         raise ConfigError(f"--var {unused[0]}: the chat template never reads that: {hint}")
     return found
 

@@ -41,10 +41,10 @@ def model_variables(header: GGUFHeader, spec: ModelSpec, template: ChatTemplate)
         for source in header.chat_templates.values():
             unused = ChatTemplate(source, bos_token=None, eos_token=None).unused(unused)
     if unused:
-        hint = did_you_mean(unused[0], readable(template))
         raise ConfigError(
             f"template_variables.{unused[0]} of model {spec.name!r}: its chat template never reads that: "
-            f"{hint}; correct the name or take it away (template_variables = {{}} drops inherited ones)"
+            f"{nearest(unused[0], template)}; correct the name or take it away (template_variables = {{}} "
+            "drops inherited ones)"
         )
     return given
 
@@ -56,6 +56,16 @@ def readable(template: ChatTemplate) -> frozenset[str]:
         PromptError: the template cannot be compiled.
     """
     return template.variables - RENDERED
+
+
+def nearest(name: str, template: ChatTemplate) -> str:
+    """A hint for a name that the template does not read: the one that may be meant, or all that there are.
+
+    Raises:
+        PromptError: the template cannot be compiled.
+    """
+    known = readable(template)
+    return did_you_mean(name, known) if known else "it reads no variables"
 
 
 def prompt_settings(spec: ModelSpec, template: ChatTemplate) -> dict[str, str]:
