@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,6 @@ from pytest_llmcheck.models import ModelSpec, read_gguf
 from pytest_llmcheck.prompts.audit import IDS, KINDS, Finding
 from pytest_llmcheck.session.audits import examine
 from tests.support.gguf_files import CHATML, tiny_llama
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEAD = "{% if tools %}<|im_start|>system\n{{ tools | tojson }}<|im_end|>\n{% endif %}"
 TURN = "<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
@@ -116,6 +114,15 @@ def test_exactly_that_fault(tmp_path: Path, kind: str, given: dict[str, Any]) ->
     assert finding.id == kind
     assert (finding.severity, finding.fix) == KINDS[kind]
     assert finding.explanation
+
+
+@pytest.mark.parametrize("override", ["tool_use", Path("nowhere.jinja")])
+def test_an_override_that_leads_nowhere_is_to_be_corrected(tmp_path: Path, override: str | Path) -> None:
+    path = tiny_llama(tmp_path / "model.gguf", chat_template=SOUND)
+    model = ModelSpec(name="model", gguf=str(path), chat_template=override)
+    (finding,) = examine(read_gguf(path), model)
+    assert finding.id == "template-missing"
+    assert finding.fix.startswith("correct chat_template or --llm-template")
 
 
 def test_every_kind_has_a_file() -> None:

@@ -28,6 +28,9 @@ class Kind(NamedTuple):
 _TEMPLATE = 'set chat_template = "file.jinja" to the template that the model\'s authors published'
 _CONVERT = "convert the model again with a current convert_hf_to_gguf.py, or download another file"
 
+OVERRIDE_FIX = "correct chat_template or --llm-template, or take it away for the template in the file"
+"""For an override that leads nowhere: the model is not to blame."""
+
 KINDS: dict[str, Kind] = {
     "template-missing": Kind(
         "error",
@@ -100,6 +103,6 @@ class Finding(msgspec.Struct, frozen=True):
     fix: str
 
 
-def found(kind: str, explanation: str) -> Finding:
-    """A finding of a kind."""
-    return Finding(kind, KINDS[kind].severity, explanation, KINDS[kind].fix)
+def found(kind: str, explanation: str, *, fix: str | None = None) -> Finding:
+    """A finding of a kind, with its usual fix where no other is given."""
+    return Finding(kind, KINDS[kind].severity, explanation, fix or KINDS[kind].fix)

@@ -72,12 +72,14 @@ class Prompts:
 
     Attributes:
         missing: why there is no template; empty where there is one.
+        overridden: whether the declaration names one that replaces what is in the file.
         sha256: of its source; empty where there is none.
         reads_tools: whether the template that is used with tools reads them.
         rendered: by probe: ``user``, ``system``, ``history``, ``thought``, ``closed``, ``tools``.
     """
 
     missing: str = ""
+    overridden: bool = False
     sha256: str = ""
     reads_tools: bool = False
     rendered: Mapping[str, Rendered] = field(default_factory=dict)
@@ -117,7 +119,7 @@ def read_prompts(header: GGUFHeader, spec: ModelSpec) -> Prompts:
         plain = template_of(header, spec, tools=False)
         tools = template_of(header, spec, tools=True)
     except PromptError as error:
-        return Prompts(missing=str(error))
+        return Prompts(missing=str(error), overridden=spec.chat_template is not None)
     own = spec.template_variables
     rendered = {}
     for name, (messages, answer) in _PROBES.items():

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.prompts.audit.families import END_MARKS, FAMILIES, families_of, resembles
-from pytest_llmcheck.prompts.audit.findings import IDS, Finding, found
+from pytest_llmcheck.prompts.audit.findings import IDS, OVERRIDE_FIX, Finding, found
 from pytest_llmcheck.prompts.audit.probes import ANSWER, CONCLUSION, SYSTEM, TOOL_NAME
 
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ def audit(subject: Subject, ignore: Iterable[str] = ()) -> tuple[Finding, ...]:
 
 def template_missing(subject: Subject) -> Finding | None:
     """Nothing turns messages into a prompt."""
-    return found("template-missing", subject.prompts.missing) if subject.prompts.missing else None
+    prompts = subject.prompts
+    if not prompts.missing:
+        return None
+    return found("template-missing", prompts.missing, fix=OVERRIDE_FIX if prompts.overridden else None)
 
 
 def template_broken(subject: Subject) -> Finding | None:
@@ -92,7 +95,7 @@ def history_lost(subject: Subject) -> Finding | None:
     plain, thought = subject.prompts.text("history"), subject.prompts.text("thought")
     if plain and not _says(plain, ANSWER):
         kept = sum(word in plain for word in ANSWER.split())
-        how = "comes back changed" if kept == len(ANSWER.split()) else "is left out, in whole or in part"
+        how = "comes back changed" if kept == len(ANSWER.split()) else "is left out, in whole or in part,"
         return found("history-lost", f"an earlier answer of the assistant {how} in the next turn's prompt")
     if thought and not _says(thought, CONCLUSION):
         return found(
