@@ -173,6 +173,8 @@ class ChatTemplate:
                 )
                 return f"{at}: {said}; {remedy}"
             case Trouble.FORBIDDEN:
+                # jinja2 ends its own sentences with a full stop.
+                said = said.rstrip(".")
                 return f"{at}: the sandbox forbids it: {said}; do not trust this template, set another"
             case Trouble.ENDLESS:
                 return f"{at}: it calls itself without end; {_ANOTHER}"
@@ -211,7 +213,7 @@ def _broken_limit(failure: Failure) -> str:
                 f"the process that renders it cannot be started: {failure.text}; check that this Python can "
                 "start another one, and that jinja2 is installed beside it"
             )
-    return f"{problem}: do not trust this template, {_ANOTHER}; shorten messages of many megabytes"
+    return f"{problem}: do not trust this template, {_ANOTHER}, or shorten messages of many megabytes"
 
 
 def _plain(value: Any, at: str) -> Any:
