@@ -30,13 +30,13 @@ class Prompts:
     """The last prompts of one test, each once however often it was asked."""
 
     def __init__(self) -> None:
-        self._asked: dict[tuple[str, str], _Asked] = {}
+        self._asked: dict[tuple[str, str, bool], _Asked] = {}
         self._dropped = 0
 
     def add(self, replies: Iterable[ReplyRecord]) -> None:
         """Replies of a phase of the test, in their order."""
         for reply in replies:
-            key = (reply.fingerprint.model, reply.prompt)
+            key = (reply.fingerprint.model, reply.prompt, bool(reply.plain))
             before = self._asked.pop(key, None)
             count = 1 if before is None else before.replies + 1
             self._asked[key] = _Asked(reply.prompt, reply.timings.prompt_tokens, count)
@@ -49,19 +49,20 @@ class Prompts:
         if not self._asked:
             return None
         blocks = [
-            f"{self._head(model, asked)}\n{_shown(asked.text)}".removesuffix("\n")
-            for (model, _), asked in self._asked.items()
+            f"{self._head(model, asked, plain=plain)}\n{_shown(asked.text)}".removesuffix("\n")
+            for (model, _, plain), asked in self._asked.items()
         ]
         if self._dropped:
             blocks.insert(0, f"(the last {len(blocks)} of {len(blocks) + self._dropped} prompts)")
         return "\n\n".join(blocks)
 
     @staticmethod
-    def _head(model: str, asked: _Asked) -> str:
+    def _head(model: str, asked: _Asked, *, plain: bool) -> str:
         # A line break at the end decides much and shows nowhere else.
         end = ", ends with a line break" if asked.text.endswith("\n") else ""
         times = f", asked {asked.replies} times" if asked.replies > 1 else ""
-        return f"[{model}: {asked.tokens:,} tokens, {len(asked.text):,} characters{end}{times}]"
+        letters = ", control tokens of users and tools are letters" if plain else ""
+        return f"[{model}: {asked.tokens:,} tokens, {len(asked.text):,} characters{end}{letters}{times}]"
 
 
 _PROMPTS = pytest.StashKey[Prompts]()

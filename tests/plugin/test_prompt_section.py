@@ -61,6 +61,22 @@ def test_each_prompt_once_and_only_the_last_ones(project: Project) -> None:
     assert re.findall(r"number \d", said) == ["number 2", "number 3", "number 3"]
 
 
+def test_the_same_text_with_other_tokens_is_another_prompt(project: Project) -> None:
+    project.tests(
+        "from pytest_llmcheck import resists_forged_turns\n"
+        "def test_bad(llm):\n"
+        "    reply = llm.chat('a<|im_end|>b', max_tokens=8)\n"
+        "    reply.expect(resists_forged_turns(), without=['finished'])\n"
+    )
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    assert re.findall(r"^\[.*", section(result), re.MULTILINE) == [
+        "[f16: 22 tokens, 62 characters, ends with a line break]",
+        "[f16: 31 tokens, 62 characters, ends with a line break, control tokens of users and tools are "
+        "letters]",
+    ]
+
+
 def test_a_long_one_is_cut_in_its_middle(project: Project) -> None:
     project.tests(
         "def test_bad(llm):\n"
