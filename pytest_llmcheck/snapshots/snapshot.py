@@ -239,9 +239,12 @@ class LlmSnapshot:
     def _accept(self, now: Baseline) -> str:
         test = self._test
         active = now.facts.get("model", test.reference)
-        command = update_command(test.item, test.name, active)
         if active == test.reference:
-            return f"accept: {command}"
+            if template := test.item.config.getoption("--llm-template", default=None):
+                # A baseline made with it would fail every run without it.
+                setting = f'chat_template = "{template}"'
+                return f"to keep this template: set {setting} for {active} and record all with --llm-update"
+            return f"accept: {update_command(test.item, test.name, active)}"
         return f'to make {active} the reference: set reference = "{active}" and record all with --llm-update'
 
     def _explain(self, told: Explanation | None) -> None:

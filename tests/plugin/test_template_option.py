@@ -114,6 +114,9 @@ class TestOption:
         result = project.run("--llm-template", "own.jinja")
         result.assert_outcomes(failed=1)
         assert re.fullmatch(r"cause: the chat template changed \(\w{6} -> \w{6}\)", errors(result)[1])
+        assert errors(result)[-1] == (
+            'to keep this template: set chat_template = "own.jinja" for f16 and record all with --llm-update'
+        )
         # A file with other weights and another template: the template is the first suspect.
         result = project.run("--llm-model", "q4", "--llm-template", "own.jinja")
         result.assert_outcomes(failed=1)
