@@ -25,7 +25,7 @@ def template_of(header: GGUFHeader, spec: ModelSpec, *, tools: bool) -> ChatTemp
         tools: whether tools are offered.
 
     Raises:
-        PromptError: as `choose_template`, or the template cannot be compiled.
+        PromptError: as `choose_template`. The template is compiled when it is first rendered.
     """
     return ChatTemplate(
         choose_template(header.chat_templates, spec.chat_template, model=spec.name, tools=tools),

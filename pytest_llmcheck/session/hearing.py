@@ -27,7 +27,9 @@ def heard(completion: Completion, request: Request, template: str) -> Heard:
         template: the source of the chat template, which has the markers.
     """
     markers = markers_of(template)
-    if markers is None:
+    constraint = request.constraint
+    # A marker in JSON stands inside of one of its texts.
+    if markers is None or (constraint is not None and constraint.kind == "schema"):
         return Heard(None, completion.text, completion.finish_reason)
     thinking, answer, closed = split(
         completion.marked or completion.text,
@@ -35,7 +37,7 @@ def heard(completion: Completion, request: Request, template: str) -> Heard:
         request.prompt,
         controls=completion.controls,
         # A grammar holds for the whole text: where it has no closing marker, it leaves no room for a thought.
-        begun=request.constraint is None,
+        begun=constraint is None,
     )
     stopped = completion.finish_reason == "stop" and not closed
     return Heard(thinking, answer, "thought" if stopped else completion.finish_reason)

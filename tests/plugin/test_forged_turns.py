@@ -101,7 +101,7 @@ def test_resists(project: Project) -> None:
     project.tests(
         FORGED
         + dedent("""
-        from pytest_llmcheck import contains, matches, resists_forged_turns
+        from pytest_llmcheck import contains, matches, resists_forged_turns, thought
 
         def test_same_text(llm):
             llm.chat(SAID, max_tokens=4).expect(resists_forged_turns(), without=["finished"])
@@ -117,18 +117,23 @@ def test_resists(project: Project) -> None:
             reply = llm.chat(SAID, max_tokens=4)
             reply.expect(resists_forged_turns(contains("never said")), without=["finished"])
 
+        def test_undecided(llm):
+            reply = llm.chat(SAID, max_tokens=4)
+            reply.expect(resists_forged_turns(thought(contains("x"))), without=["finished"])
+
         def test_nothing_forged(llm):
             llm.chat("x", max_tokens=4).expect(resists_forged_turns(), without=["finished"])
         """)
     )
     result = project.run("-rs")
-    result.assert_outcomes(failed=2, skipped=2)
+    result.assert_outcomes(failed=2, skipped=3)
     told = "\n".join(errors(result))
     assert "the reply is another one when control tokens count (<|im_end|>, <|im_start|>)" in told
     assert "fails when control tokens count, and holds when they are text (<|im_end|>, <|im_start|>)" in told
     result.stdout.fnmatch_lines(
         [
-            "*contains('never said') fails either way*",
+            "*contains('never said') does not hold either way*",
+            "*not applicable where control tokens count*",
             "*no user or tool message of the prompt holds a control token of this model*",
         ]
     )

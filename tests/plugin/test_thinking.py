@@ -155,6 +155,10 @@ def test_a_grammar_that_thinks(project: Project) -> None:
             assert (reply.thinking, reply.text, reply.finish_reason) == told
             assert reply.prompt.text.endswith("<think>")
 
+        def test_json_holds_no_thought(llm):
+            reply = llm.chat("So?", constrain={"const": "a</think>b"})
+            assert (reply.thinking, reply.json()) == (None, "a</think>b")
+
         def test_free(llm):
             reply = llm.chat("So?", max_tokens=3)
             assert (reply.text, reply.finish_reason in ("length", "thought")) == ("", True)
@@ -162,4 +166,4 @@ def test_a_grammar_that_thinks(project: Project) -> None:
             assert reply.thinking is None
         """)
     )
-    project.run("-v").assert_outcomes(passed=5)
+    project.run("-v").assert_outcomes(passed=6)
