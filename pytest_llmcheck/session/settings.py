@@ -28,6 +28,14 @@ class MarkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     models: tuple[str, ...] | None = None
 
 
+_TAKEN = {
+    "system": "a text",
+    "max_tokens": "a whole number",
+    "n_ctx": "a whole number, or a list of some",
+    "models": "a name or a list of names",
+}
+
+
 class Marked(NamedTuple):
     """What the marks of a test say.
 
@@ -68,7 +76,7 @@ def merge(marks: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]], where: str
     try:
         settings = msgspec.convert(merged, MarkSettings)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"@pytest.mark.llm of {where}: {error}") from None
+        raise ConfigError(f"@pytest.mark.llm of {where}: {_in_words(merged, error)}") from None
     for key in ("max_tokens", "n_ctx"):
         value = getattr(settings, key)
         if value is not None and value < 1:
@@ -100,6 +108,16 @@ def at_n_ctx(told: Marked, n_ctx: int | None, where: str) -> MarkSettings:
         "wider scope in tests with a mark of their own cannot be multiplied. Take `llm` or `llms` as an "
         "argument of a test function and put the mark on it, its class or its module, or give one n_ctx"
     )
+
+
+def _in_words(given: Mapping[str, Any], error: msgspec.ValidationError) -> str:
+    """Which keyword has the wrong type, without msgspec's notation."""
+    for key, value in given.items():
+        try:
+            msgspec.convert({key: value}, MarkSettings)
+        except msgspec.ValidationError:
+            return f"{key} takes {_TAKEN[key]}, got {value!r}"
+    return str(error)
 
 
 def _ladder(given: Iterable[Any], where: str) -> tuple[int, ...]:
