@@ -83,6 +83,8 @@ class Prompts:
         spec = self._model.spec
         # An empty list counts as tools, as in transformers.
         template = self.template(tools=tools is not None)
+        if "messages" in variables:
+            raise ConfigError("'messages' is no variable of a chat template: give them as the first argument")
         if unused := template.unused(variables):
             name = unused[0]
             hint = did_you_mean(name, [*ARGUMENTS, *template.variables])

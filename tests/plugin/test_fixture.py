@@ -80,9 +80,10 @@ class TestScope:
             "def test_d(llm):\n    llm.chat([{'role': 'user'}])\n"
             "def test_e(llm):\n    llm.render('one', sistem='x')\n"
             "def test_f(llm):\n    llm.chat('word ' * 9000)\n"
+            "def test_g(llm):\n    llm.chat_many(['one'], messages='two')\n"
         )
         result = project.run()
-        result.assert_outcomes(failed=6)
+        result.assert_outcomes(failed=7)
         result.stdout.fnmatch_lines(
             [
                 "E *ConfigError: 'max_token' is neither an argument of chat nor a variable of the "
@@ -95,6 +96,8 @@ class TestScope:
                 "test_it.py:8: PromptError",
                 "test_it.py:10: ConfigError",
                 "test_it.py:12: PromptError",
+                "E *ConfigError: 'messages' is no variable of a chat template: give them *",
+                "test_it.py:14: ConfigError",
             ]
         )
         result.stdout.no_fnmatch_line("*pytest_llmcheck/*")
