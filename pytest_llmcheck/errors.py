@@ -22,7 +22,17 @@ class ModelError(LlmcheckError):
 
 
 class PromptError(LlmcheckError):
-    """The messages cannot be turned into a prompt, or the prompt does not fit the context."""
+    """The messages cannot be turned into a prompt, or the prompt does not fit the context.
+
+    Attributes:
+        hostile: the chat template broke a limit that no honest one comes near.
+        passing: the machine was the trouble; another try may go well.
+    """
+
+    def __init__(self, message: str, *, hostile: bool = False, passing: bool = False) -> None:
+        super().__init__(message)
+        self.hostile = hostile
+        self.passing = passing
 
 
 class EngineError(LlmcheckError):

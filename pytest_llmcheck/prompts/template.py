@@ -15,8 +15,10 @@ from pytest_llmcheck.prompts.renderer import RENDERER, RenderingFailedError
 from pytest_llmcheck.prompts.wire import (
     CPU_SECONDS,
     DATA_BYTES,
+    LIMITS,
     OUTPUT_CHARACTERS,
     OUTPUT_TIMES,
+    PASSING,
     WALL_SECONDS,
     Failure,
     Trouble,
@@ -80,7 +82,7 @@ class ChatTemplate:
         try:
             return RENDERER.variables(self._key, self.source, self._moment)
         except RenderingFailedError as error:
-            raise PromptError(self._describe(error.failure)) from None
+            raise self._refusal(error.failure) from None
 
     def unused(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of the names that the template never reads, sorted: setting them would do nothing.
@@ -144,7 +146,7 @@ class ChatTemplate:
         try:
             return RENDERER.render(self._key, self.source, self._moment, given)
         except RenderingFailedError as error:
-            raise PromptError(self._describe(error.failure)) from None
+            raise self._refusal(error.failure) from None
 
     @cached_property
     def _moment(self) -> str:
@@ -153,6 +155,10 @@ class ChatTemplate:
     @cached_property
     def _key(self) -> str:
         return f"{self.sha256} {self._moment}"
+
+    def _refusal(self, failure: Failure) -> PromptError:
+        trouble = failure.trouble
+        return PromptError(self._describe(failure), hostile=trouble in LIMITS, passing=trouble in PASSING)
 
     def _describe(self, failure: Failure) -> str:
         at = self.origin if failure.line is None else f"{self.origin}, line {failure.line}"

@@ -69,6 +69,13 @@ class Trouble(StrEnum):
     CRASHED = "crashed"
 
 
+LIMITS = frozenset({Trouble.CPU, Trouble.MEMORY, Trouble.LONG})
+"""What only a template does that means harm, or messages of many megabytes."""
+
+PASSING = frozenset({Trouble.START, Trouble.WALL, Trouble.CRASHED})
+"""What a busy machine, or one without memory, may do to an honest template."""
+
+
 class Failure(NamedTuple):
     """Why a template could not be rendered.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_llmcheck.models import GGUFHeader, ModelSpec, ResolvedModel
     from pytest_llmcheck.prompts.audit import Lexicon
 
-RULES = 1
+RULES = 2
 """Raised when the rules change, so that what older ones found is not remembered."""
 
 _ENDS = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id")
@@ -77,12 +77,12 @@ def _examine(
     prompts = read_prompts(header, spec)
     parts = prompts.parts
     texts = [Text(prompts.prompt), *(Text(part, "special") for part in parts)]
-    lexicon, unreadable, lasting = None, "", True
+    lexicon, unreadable, lasting = None, "", prompts.lasting
     try:
         words = ask(header.path, texts)
         lexicon = _lexicon(header, words, parts)
     except EngineError as error:
-        unreadable, lasting = str(error), not error.passing
+        unreadable, lasting = str(error), lasting and not error.passing
     findings = audit(Subject(prompts, lexicon, unreadable, expected))
     if entry is not None and lasting:
         with contextlib.suppress(OSError):

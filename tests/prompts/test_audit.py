@@ -51,6 +51,12 @@ SPOILT: dict[str, list[dict[str, Any]]] = {
         {"chat_template": "{% if messages %}"},
         {"chat_template": SOUND + "{{ raise_exception('never') }}"},
         {"chat_template": SOUND + "{{ no_such_function() }}"},
+        # Only a conversation of several turns breaks a limit.
+        {
+            "chat_template": SOUND
+            + "{% if messages | length > 2 %}{{ (messages | length)**(10**8) }}{% endif %}"
+        },
+        {"chat_template": SOUND + "{% if tools %}{{ 'x' * 10**9 }}{% endif %}"},
     ],
     "sandbox-refused": [
         {"chat_template": SOUND + "{{ messages.append({}) }}"},

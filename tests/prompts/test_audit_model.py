@@ -13,6 +13,7 @@ from pytest_llmcheck.engines.llama import words
 from pytest_llmcheck.errors import ConfigError, EngineError
 from pytest_llmcheck.models import ModelSpec, content_hash, read_gguf
 from pytest_llmcheck.models.resolution import ResolvedModel
+from pytest_llmcheck.prompts import renderer
 from pytest_llmcheck.prompts.audit import IDS, KINDS
 from pytest_llmcheck.session import audits
 from tests.support.gguf_files import CHATML, tiny_llama
@@ -40,7 +41,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         return real(path, texts)
 
     real = words.ask
-    monkeypatch.setattr(audits, "ask", ask)
+    monkeypatch.setattr(words, "ask", ask)
     return read
 
 
@@ -113,6 +114,18 @@ class TestOnce:
             (finding, _) = audits.audit_model(model, None, tmp_path / "cache")
             assert finding.id == "vocabulary-unreadable"
             assert "within 0.001 s" in finding.explanation
+        assert [f.id for f in audits.audit_model(model, None, tmp_path / "cache")] == ["tools-unread"]
+
+    def test_a_renderer_that_was_stopped_is_not_remembered(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        model = resolved(tiny_llama(tmp_path / "tiny.gguf"))
+        with monkeypatch.context() as patch:
+            renderer.RENDERER._end()
+            patch.setattr(renderer, "_PROGRAM", "import os; os.abort()")
+            (finding,) = audits.audit_model(model, None, tmp_path / "cache")
+            assert finding.id == "template-broken"
+            assert "was ended by SIGABRT" in finding.explanation
         assert [f.id for f in audits.audit_model(model, None, tmp_path / "cache")] == ["tools-unread"]
 
 

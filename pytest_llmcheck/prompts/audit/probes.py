@@ -64,6 +64,8 @@ class Rendered(NamedTuple):
 
     text: str | None
     error: str = ""
+    hostile: bool = False
+    passing: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,11 @@ class Prompts:
     def text(self, probe: str) -> str:
         """What a probe became; empty where it could not be rendered."""
         return self.rendered.get(probe, Rendered(None)).text or ""
+
+    @property
+    def lasting(self) -> bool:
+        """Whether the same would come of another try: the machine was no trouble."""
+        return not any(rendered.passing for rendered in self.rendered.values())
 
     @property
     def prompt(self) -> str:
@@ -124,7 +131,7 @@ def read_prompts(header: GGUFHeader, spec: ModelSpec) -> Prompts:
     rendered = {}
     for name, (messages, answer) in _PROBES.items():
         rendered[name] = _render(plain, messages, {**own, "add_generation_prompt": answer})
-        if rendered["user"].text is None:
+        if rendered["user"].text is None or rendered[name].hostile:
             # A hostile template would spend its whole time limit on each of the others too.
             return Prompts(sha256=plain.sha256, rendered=rendered)
     rendered["tools"] = _render(tools, [_USER], {**own, "tools": [TOOL]})
@@ -142,4 +149,4 @@ def _render(template: ChatTemplate, messages: list[dict[str, str]], given: Mappi
     try:
         return Rendered(template.render(messages, **given))
     except PromptError as error:
-        return Rendered(None, str(error))
+        return Rendered(None, str(error), error.hostile, error.passing)

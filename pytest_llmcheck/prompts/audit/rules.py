@@ -43,18 +43,18 @@ def template_missing(subject: Subject) -> Finding | None:
 
 
 def template_broken(subject: Subject) -> Finding | None:
-    """Not even one question can be rendered."""
-    error = subject.prompts.rendered["user"].error if subject.prompts.rendered else ""
-    if not error or _by_sandbox(error):
-        return None
-    return found("template-broken", f"one question from a user cannot be rendered: {error}")
+    """Not even one question can be rendered, or a conversation breaks a limit."""
+    for probe, rendered in subject.prompts.rendered.items():
+        if rendered.error and (probe == "user" or rendered.hostile) and not _by_sandbox(rendered.error):
+            return found("template-broken", f"{_WITH[probe]} cannot be rendered: {rendered.error}")
+    return None
 
 
 def sandbox_refused(subject: Subject) -> Finding | None:
     """The template does what the sandbox forbids, perhaps for some conversations only."""
-    for probe, (_, error) in subject.prompts.rendered.items():
-        if _by_sandbox(error):
-            return found("sandbox-refused", f"{_WITH[probe]} cannot be rendered: {error}")
+    for probe, rendered in subject.prompts.rendered.items():
+        if _by_sandbox(rendered.error):
+            return found("sandbox-refused", f"{_WITH[probe]} cannot be rendered: {rendered.error}")
     return None
 
 
