@@ -116,6 +116,13 @@ class TestTrouble:
         with pytest.raises(EngineError, match=problem):
             ask(path)
 
+    def test_a_process_that_cannot_be_started(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tiny_llama(tmp_path / "tiny.gguf")
+        monkeypatch.setattr(sys, "executable", "/nowhere/python")
+        with pytest.raises(EngineError, match="/nowhere/python cannot be started: No such file") as caught:
+            ask(path)
+        assert caught.value.passing
+
     def test_a_name_that_is_not_utf_8(self, tmp_path: Path) -> None:
         path = tmp_path / os.fsdecode(b"odd-\xff.gguf")
         try:

@@ -128,6 +128,12 @@ def ask(path: Path, texts: Iterable[Text | str] = ()) -> Words:
                 "is the file whole, and its disk reachable?",
                 passing=True,
             ) from None
+        except OSError as error:
+            raise EngineError(
+                f"the vocabulary of {path} cannot be read: {command[0] or 'Python'} cannot be started: "
+                f"{error.strerror}; is the machine out of memory or processes?",
+                passing=True,
+            ) from None
         if done.returncode != 0:
             raise EngineError(
                 f"llama.cpp {describe_exit(done.returncode)} reading the vocabulary of {path}: the file is "
