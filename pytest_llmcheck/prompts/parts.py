@@ -68,12 +68,18 @@ def locate(
         messages: as `normalise` and `with_system` return them.
         tools: as for `ChatTemplate.render`.
         variables: further names for the template, ``documents`` among them.
+
+    Raises:
+        PromptError: one of these renderings breaks a limit.
     """
 
     def render(shown: Sequence[Mapping[str, Any]], **other: Any) -> str | None:
         try:
             return template.render(shown, **{"tools": tools, **variables, **other})
-        except PromptError:
+        except PromptError as error:
+            if error.hostile:
+                # It would spend its whole time limit on each of them.
+                raise
             # A template may refuse what nobody has asked it to render.
             return None
 

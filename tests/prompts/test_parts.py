@@ -186,6 +186,14 @@ def test_variables_of_any_name() -> None:
     assert [part.end for part in locate(made, text, messages, **given)][-1] == len(text)
 
 
+def test_a_template_that_breaks_a_limit_with_other_messages() -> None:
+    made = template("{% if not add_generation_prompt %}{{ 'x' * 10**9 }}{% endif %}{{ messages[0].content }}")
+    messages = CONVERSATIONS["user"]
+    text = made.render(messages)
+    with pytest.raises(PromptError, match="of memory that a template may take"):
+        locate(made, text, messages)
+
+
 def test_a_template_that_says_nothing_of_the_messages() -> None:
     made = template("Hello")
     messages = CONVERSATIONS["talk"]
