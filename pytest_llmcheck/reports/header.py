@@ -32,8 +32,9 @@ def overlooked(here: Path, root: Path) -> list[str]:
     if here == root or not declares(here):
         return []
     return [
-        f"llmcheck: the models declared in {here} are not read, pytest's rootdir is "
-        f"{root} (an empty [tool.pytest.ini_options] makes a folder one)"
+        f"llmcheck: the models declared in {here} are not read, pytest's rootdir is {root}: give --rootdir . "
+        "or put an empty [tool.pytest.ini_options] there, and write paths of options with an equals sign "
+        "(--llm-template=FILE), else pytest looks for its rootdir beside them"
     ]
 
 

@@ -51,6 +51,22 @@ class TestOption:
         result.assert_outcomes(passed=1)
         assert prompts(result) == ["f16 'own: one'"]
 
+    def test_a_path_that_moves_the_rootdir_is_told(
+        self, project: Project, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        """Before plugins are known, pytest takes the path behind their options for a place of tests."""
+        project.declare("f16")
+        project.tests(SEEN)
+        own = tmp_path_factory.mktemp("elsewhere") / "own.jinja"
+        own.write_text(OWN, encoding="utf-8")
+        result = project.run("--llm-template", str(own), apart=True)
+        result.stdout.fnmatch_lines(
+            ["llmcheck: the models declared in * are not read, *--llm-template=FILE*"]
+        )
+        result = project.run("-rP", f"--llm-template={own}", apart=True)
+        result.assert_outcomes(passed=1)
+        assert prompts(result) == ["f16 'own: one'"]
+
     def test_it_wins_over_a_declared_one(self, project: Project) -> None:
         project.write("declared.jinja", "declared")
         project.declare(top="")
