@@ -89,7 +89,7 @@ def _read(file: Path, model: str) -> str:
         message = f"{setting}: cannot be read: {error.strerror}; the path is relative to the declaring file"
         raise PromptError(message) from None
     except UnicodeDecodeError as error:
-        message = f"{setting}: not UTF-8 (byte {error.start})"
+        message = f"{setting}: not UTF-8 (byte {error.start}), so no jinja template; correct the path"
         raise PromptError(message) from None
     if not source.strip():
         message = f"{setting}: the file is empty, so every prompt would be"

@@ -194,7 +194,7 @@ class TestChooseTemplate:
         ("content", "expected"),
         [
             (None, "cannot be read: No such file or directory; the path is relative to the declaring file"),
-            (b"a\xff", "not UTF-8 (byte 1)"),
+            (b"a\xff", "not UTF-8 (byte 1), so no jinja template; correct the path"),
             (b" \n", "the file is empty, so every prompt would be"),
         ],
     )
