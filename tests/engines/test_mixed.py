@@ -109,6 +109,23 @@ def test_white_space_that_llama_cpp_drops_behind_a_control_token(tmp_path: Path)
     assert b"".join(mixed.pieces).decode() == f"{START}a{END}\nb{END}c"
 
 
+def test_a_token_that_llama_cpp_finds_in_any_text(tmp_path: Path) -> None:
+    """Of gpt-oss: llama.cpp makes text of what the file calls a control token, and finds it everywhere."""
+    path = tiny_llama(tmp_path / "tiny.gguf", extra=("<|channel|>",))
+    text = f"{START}<|channel|>a<|channel|>b<|channel|>{END}<|channel|>"
+    first, second, third, _ = spans(text, "<|channel|>")
+    told = ask(
+        path, [Text(text, plain=(second, third)), Text("<|channel|>", "plain"), Text(text, plain=(first,))]
+    )
+    assert told.user_defined == {259: "<|channel|>"}
+    mixed, alone, other = told.texts
+    assert alone.ids == (259,)
+    for one, many in ((mixed, 2), (other, 3)):
+        assert b"".join(one.pieces).decode() == text
+        assert one.ids.count(259) == many
+    assert mixed.ids[:2] == (1, 259)
+
+
 def test_many_forged_tokens_take_no_time(vocabulary: Vocabulary) -> None:
     text = (END + START) * 20_000
     plain = spans(text, END)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
+from tests.support.gguf_files import N_VOCAB, tiny_llama
 from tests.support.projects import errors
 
 if TYPE_CHECKING:
@@ -35,6 +36,22 @@ def test_they_count_and_are_reported(project: Project) -> None:
     result = project.run()
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines("*'f16': what a user or a tool says holds the control token <|im_end|>*")
+
+
+def test_what_llama_cpp_knows_by_name_whatever_the_file_says(project: Project) -> None:
+    """Here the file calls <|im_end|> a word like any other; <|eot_id|> is not in it."""
+    kinds = [3, 3, 1] + [1] * (N_VOCAB - 3)
+    path = tiny_llama(project.path / "odd.gguf", metadata={"tokenizer.ggml.token_type": kinds})
+    project.declare("f16", odd=path)
+    project.tests(
+        dedent("""
+        def test_it(llms):
+            reply = llms["odd"].chat("x<|im_end|>y<|eot_id|>", max_tokens=4)
+            assert reply.forged == ("<|im_end|>",)
+            assert reply.prompt.token_ids.count(2) == 2
+        """)
+    )
+    project.run().assert_outcomes(passed=1)
 
 
 def test_as_text(project: Project) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -24,7 +25,13 @@ class Tokenise(Protocol):
 
 
 def tokenise_mixed(
-    tokenise: Tokenise, text: str, plain: Spans, control: re.Pattern[str], stripping: Container[str] = ()
+    tokenise: Tokenise,
+    text: str,
+    plain: Spans,
+    control: re.Pattern[str],
+    *,
+    stripping: Container[str] = (),
+    stubborn: Container[str] = (),
 ) -> list[int]:
     """Token ids of a text in which control tokens count, except in some places.
 
@@ -38,6 +45,7 @@ def tokenise_mixed(
         plain: the control tokens that are letters only, in order, in characters of `text`.
         control: matches the control tokens of the vocabulary.
         stripping: those after which llama.cpp drops white space, as it does for Phi-3.
+        stubborn: tokens that llama.cpp finds in any text, as it does gpt-oss's ``<|channel|>``.
 
     Returns:
         The ids; nothing is added at the front.
@@ -49,9 +57,17 @@ def tokenise_mixed(
         # The control token before such a piece is not tokenised along with it.
         if not special and text[starts.get(begin, begin) : begin] in stripping:
             begin = _SPACE.match(text, begin, end).end()  # type: ignore[union-attr]
-        if begin < end:
-            ids += tokenise(text[begin:end], special=special)
+        # Cut behind its first character, such a token is not found.
+        cuts = [] if special else _inside(text, plain, begin, end, stubborn)
+        for start, stop in pairwise((begin, *cuts, end)):
+            if start < stop:
+                ids += tokenise(text[start:stop], special=special)
     return ids
+
+
+def _inside(text: str, plain: Spans, begin: int, end: int, stubborn: Container[str]) -> list[int]:
+    spans = plain[bisect_left(plain, (begin, 0)) : bisect_left(plain, (end, 0))]
+    return [start + 1 for start, stop in spans if text[start:stop] in stubborn]
 
 
 def _real(text: str, plain: Spans, control: re.Pattern[str]) -> list[tuple[int, int]]:

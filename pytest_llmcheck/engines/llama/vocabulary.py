@@ -86,6 +86,11 @@ class Vocabulary:
         """The tokens after which llama.cpp drops white space."""
         return frozenset(map(self.shown, self.with_attribute(RSTRIP)))
 
+    @cached_property
+    def _user_defined(self) -> frozenset[str]:
+        """The tokens that llama.cpp finds even where no control tokens are to be parsed."""
+        return frozenset(map(self.shown, self.with_attribute(USER_DEFINED)))
+
     def _known(self, token: int) -> int | None:
         return token if 0 <= token < self.size else None
 
@@ -102,7 +107,14 @@ class Vocabulary:
             plain: places of control tokens that are letters only, see `tokenise_mixed`.
         """
         if plain:
-            tokens = tokenise_mixed(self._tokenise, text, plain, self._control, self._stripping)
+            tokens = tokenise_mixed(
+                self._tokenise,
+                text,
+                plain,
+                self._control,
+                stripping=self._stripping,
+                stubborn=self._user_defined,
+            )
         else:
             tokens = self.tokenise_special(text)
         if self.adds_bos and self.bos is not None and tokens[:1] != [self.bos]:
