@@ -112,7 +112,7 @@ class Prompts:
 
 
 def _control_texts(header: GGUFHeader) -> set[str]:
-    """Control tokens by the file's own word, and those that llama.cpp knows by name, whatever the file says."""
+    """Control tokens by the word of the file, and those that llama.cpp knows by name in spite of it."""
     from pytest_llmcheck.prompts.audit.families import END_MARKS
 
     tokens = header.metadata.get("tokenizer.ggml.tokens")
