@@ -217,13 +217,15 @@ def with_template(
     Raises:
         ConfigError: there is no such file and no such format.
     """
+    if not text:
+        raise ConfigError(f"{option} is empty: give a jinja file or the name of a known format")
     try:
         template = template_override(text, folder)
     except ConfigError as error:
         raise ConfigError(f"{option}: {error}") from None
     if isinstance(template, Path) and not template.is_file():
         raise ConfigError(f"{option}: {template} is no file; correct the path, or name a known format")
-    return tuple(replace(spec, chat_template=template) for spec in models)
+    return tuple(replace(spec, chat_template=template, template_on_trial=True) for spec in models)
 
 
 def _two_files(spec: ModelSpec, other: ModelSpec) -> str:

@@ -78,7 +78,8 @@ class State:
 
         config = self.config
         active = config.select(self._pytest.getoption("--llm-model"))
-        if template := self._pytest.getoption("--llm-template"):
+        template = self._pytest.getoption("--llm-template")
+        if template is not None:
             active = with_template(active, template, self._pytest.invocation_params.dir)
         if self._updating and config.reference not in [spec.name for spec in active]:
             raise ConfigError(

@@ -81,6 +81,8 @@ class ModelSpec:
         template_variables: what the chat template reads besides, such as ``enable_thinking``; JSON values.
             What a call gives wins.
         date: what ``strftime_now`` in the template formats; None takes `prompts.template.FIXED_DATE`.
+        template_on_trial: `chat_template` is that of one run (``--llm-template``): what the model's variables
+            say to its own template is left out where this one does not read it.
         content_tokens: whether control tokens in what users and tools say are parsed as such (``special``),
             as servers do, or are letters only (``plain``).
         system: the system prompt used where a test gives none.
@@ -109,6 +111,7 @@ class ModelSpec:
     # Values may be lists and tables, which have no hash.
     template_variables: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     date: datetime.date | None = None
+    template_on_trial: bool = False
     content_tokens: Literal["special", "plain"] = "special"
     system: str | None = None
     audit_ignore: tuple[str, ...] = ()

@@ -37,6 +37,8 @@ def model_variables(header: GGUFHeader, spec: ModelSpec, template: ChatTemplate)
     given = spec.template_variables
     if not given or not (unused := template.unused(given)):
         return given
+    if spec.template_on_trial:
+        return {name: value for name, value in given.items() if name not in unused}
     if spec.chat_template is None:
         for source in header.chat_templates.values():
             unused = ChatTemplate(source, bos_token=None, eos_token=None).unused(unused)

@@ -113,7 +113,10 @@ def conclusion(
     if model == reference:
         if bad:
             return f"the reference itself fails {len(bad)} of {count}{notes}", "red"
-        return f"reference, passes {passed} of {count}{notes}", "red" if unready else "green"
+        open_ = sum(shown(line) == "undecided" for line in mine.values())
+        notes = f"{f'; {open_} undecided' if open_ else ''}{notes}"
+        colour = "red" if unready else "yellow" if open_ else "green"
+        return f"reference, passes {passed} of {count}{notes}", colour
     shared = [test for test in bad if base.get(test) in BAD]
     if len(shared) < len(bad):
         also = f"; {len(shared)} of them fail on {reference} too" if shared else ""

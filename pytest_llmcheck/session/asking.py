@@ -203,7 +203,7 @@ class Asking:
                 origin=question.origin,
             ).heard_by(run.recorder, run.health)
             run.recorder.asked(reply)
-            if reply.forged and not reply.prompt.plain:
+            if reply.forged and not reply.prompt.plain and self.spec.content_tokens == "special":
                 run.note_once(
                     f"model {self.spec.name!r}: what a user or a tool says holds the control token "
                     f"{reply.forged[0]}, which counts as such, as it would in a server; the check "

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
+LEAST_N_CTX = 16
+"""As in the settings of a model."""
+
+
 class MarkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Keywords of the mark; None where it is silent.
 
@@ -77,10 +81,10 @@ def merge(marks: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]], where: str
         settings = msgspec.convert(merged, MarkSettings)
     except msgspec.ValidationError as error:
         raise ConfigError(f"@pytest.mark.llm of {where}: {_in_words(merged, error)}") from None
-    for key in ("max_tokens", "n_ctx"):
+    for key, least in (("max_tokens", 1), ("n_ctx", LEAST_N_CTX)):
         value = getattr(settings, key)
-        if value is not None and value < 1:
-            raise ConfigError(f"@pytest.mark.llm of {where}: {key} must be at least 1, got {value}")
+        if value is not None and value < least:
+            raise ConfigError(f"@pytest.mark.llm of {where}: {key} must be at least {least}, got {value}")
     return Marked(settings, ladder)
 
 
@@ -122,10 +126,11 @@ def _in_words(given: Mapping[str, Any], error: msgspec.ValidationError) -> str:
 
 def _ladder(given: Iterable[Any], where: str) -> tuple[int, ...]:
     lengths = tuple(given)
-    wrong = [one for one in lengths if isinstance(one, bool) or not isinstance(one, int) or one < 1]
+    wrong = [one for one in lengths if isinstance(one, bool) or not isinstance(one, int) or one < LEAST_N_CTX]
     if wrong:
         raise ConfigError(
-            f"@pytest.mark.llm of {where}: n_ctx takes whole numbers of at least 1, got {wrong[0]!r}"
+            f"@pytest.mark.llm of {where}: n_ctx takes whole numbers of at least {LEAST_N_CTX}, "
+            f"got {wrong[0]!r}"
         )
     if not lengths or len(set(lengths)) < len(lengths):
         problem = "names a context length twice" if lengths else "names no context length"

@@ -78,7 +78,8 @@ def test_as_text(project: Project) -> None:
     )
     result = project.run()
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines("*holds the control token*")
+    # The model takes them as text, so nothing is to be told; the counter-question is no reason.
+    result.stdout.no_fnmatch_line("*holds the control token*")
     (line,) = project.test_lines
     assert [bool(reply.plain) for reply in line.replies] == [True, False]
 

@@ -215,9 +215,9 @@ def test_a_parameters_mark_cannot_undo_it(project: Project) -> None:
     [
         ("[]", "test_it.py::test_it: n_ctx=[[][]] names no context length"),
         ("[128, 128]", "test_it.py::test_it: n_ctx=[[]128, 128[]] names a context length twice"),
-        ("[128, '256']", "test_it.py::test_it: n_ctx takes whole numbers of at least 1, got '256'"),
-        ("[True]", "test_it.py::test_it: n_ctx takes whole numbers of at least 1, got True"),
-        ("[0]", "test_it.py::test_it: n_ctx takes whole numbers of at least 1, got 0"),
+        ("[128, '256']", "test_it.py::test_it: n_ctx takes whole numbers of at least 16, got '256'"),
+        ("[True]", "test_it.py::test_it: n_ctx takes whole numbers of at least 16, got True"),
+        ("[0]", "test_it.py::test_it: n_ctx takes whole numbers of at least 16, got 0"),
     ],
 )
 def test_lengths_that_are_none(project: Project, hosts: list[str], lengths: str, says: str) -> None:

@@ -119,7 +119,7 @@ def test_fixtures_of_the_session_the_class_and_the_test(project: Project) -> Non
         ("max_tokens='9'", ": max_tokens takes a whole number, got '9'"),
         ("n_ctx='9'", ": n_ctx takes a whole number, or a list of some, got '9'"),
         ("system=3, max_tokens=2", ": system takes a text, got 3"),
-        ("n_ctx=0", ": n_ctx must be at least 1, got 0"),
+        ("n_ctx=8", ": n_ctx must be at least 16, got 8"),
         ("models=['q44']", "(models=...) of test_it.py::test_bad: no model 'q44': did you mean 'q4'?"),
     ],
 )

@@ -67,6 +67,26 @@ class TestOption:
         result.assert_outcomes(passed=1)
         assert prompts(result) == ["f16 'own: one'"]
 
+    def test_an_empty_one_is_no_template(self, project: Project) -> None:
+        project.declare("f16")
+        project.tests(SEEN)
+        result = project.run("--llm-template", "")
+        result.stderr.fnmatch_lines(
+            "*--llm-template is empty: give a jinja file or the name of a known format"
+        )
+
+    def test_variables_of_the_own_template_are_left_out(self, project: Project) -> None:
+        project.write("declared.jinja", "{{ tone }}")
+        project.write(
+            "pyproject.toml",
+            f"[tool.llmcheck.models.f16]\ngguf = '{project.models / 'f16.gguf'}'\n"
+            "chat_template = 'declared.jinja'\ntemplate_variables = {tone = 'dry'}\n",
+        )
+        project.write("own.jinja", OWN)
+        project.tests(SEEN)
+        assert prompts(project.run("-rP")) == ["f16 'dry'"]
+        assert prompts(project.run("-rP", "--llm-template=own.jinja")) == ["f16 'own: one'"]
+
     def test_it_wins_over_a_declared_one(self, project: Project) -> None:
         project.write("declared.jinja", "declared")
         project.declare(top="")

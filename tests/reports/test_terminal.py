@@ -57,6 +57,11 @@ UNDECIDED = VerdictRecord("snapshot", "not applicable", "weights differ")
     [
         (lines(f16="passed passed"), "f16", "reference, passes 2 of 2 tests"),
         (lines(f16="passed skipped"), "f16", "reference, passes 1 of 2 tests"),
+        (
+            [*lines(f16="passed"), line("b", "f16", "skipped", UNDECIDED)],
+            "f16",
+            "reference, passes 1 of 2 tests; 1 undecided",
+        ),
         (lines(f16="failed"), "f16", "the reference itself fails 1 of 1 test"),
         (lines(f16="passed", q4="passed"), "q4", "safe, passes 1 test"),
         (lines(f16="passed passed", q4="passed failed"), "q4", "BROKEN, fails 1 of 2 tests"),
