@@ -11,6 +11,7 @@ from benchmarks.options import from_arguments, parser
 
 NAMES = (
     "startup",
+    "rendering",
     "decode",
     "together",
     "score",
