@@ -285,6 +285,7 @@ class State:
             reference=reference,
             heard=self.recorder.judged,
             writes=model is None or model == reference,
+            noted=lambda name, finding: self.run.note_finding(name, finding),
         )
         item.stash[SNAPSHOT] = made
         return made

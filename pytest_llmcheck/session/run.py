@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_llmcheck.config import Config
     from pytest_llmcheck.models import ModelSpec, Progress, ResolvedModel
+    from pytest_llmcheck.prompts.audit import Finding
     from pytest_llmcheck.session.cache import Mode
     from pytest_llmcheck.session.plan import Plan
     from pytest_llmcheck.session.recorder import Recorder
@@ -107,11 +108,16 @@ class Run:
             specs = [spec for spec in self.active if spec.name == self.config.reference]
             reference = self._resolved(specs[0]) if specs and specs[0].name != model.spec.name else None
             for finding in audit_model(model, reference, cache_dir()):
-                if finding.severity != "note":
-                    self.note_once(
-                        f"model {model.spec.name!r}: {finding.severity} {finding.id}: {finding.explanation}. "
-                        f'To mend it: {finding.fix}. To silence it: audit_ignore = ["{finding.id}"]'
-                    )
+                self.note_finding(model.spec.name, finding)
+
+    def note_finding(self, model: str, finding: Finding) -> None:
+        """Something is wrong with a model's prompts; told at the end of the run, unless it is a mere note."""
+        spec = {**self.config.models, **{spec.name: spec for spec in self.active}}.get(model)
+        if finding.severity != "note" and (spec is None or finding.id not in spec.audit_ignore):
+            self.note_once(
+                f"model {model!r}: {finding.severity} {finding.id}: {finding.explanation}. "
+                f'To mend it: {finding.fix}. To silence it: audit_ignore = ["{finding.id}"]'
+            )
 
     def _resolved(self, spec: ModelSpec) -> ResolvedModel | None:
         try:

@@ -14,6 +14,7 @@ from pytest_llmcheck.snapshots.attribution import differences
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_llmcheck.prompts.audit import Finding
     from pytest_llmcheck.snapshots.baseline import Baseline
     from pytest_llmcheck.snapshots.comparators import Difference
 
@@ -33,6 +34,20 @@ class Explanation:
 
     lines: tuple[str, ...]
     details: str | None = None
+
+
+def other_template(expected: Baseline, received: Baseline) -> Finding | None:
+    """That a reply's chat template is not the baseline's, whatever the comparison says; None where it is."""
+    recorded, now = (baseline.facts.get("template") for baseline in (expected, received))
+    if recorded is None or now is None or recorded == now:
+        return None
+    from pytest_llmcheck.prompts.audit.findings import found
+
+    return found(
+        "template-differs",
+        f"the chat template ({now[:12]}) is not that of the baselines ({recorded[:12]}): their replies may "
+        "answer other prompts, so a difference need not come from the weights",
+    )
 
 
 def missing(shown: str, reference: str, command: str) -> Explanation:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from pytest_llmcheck.prompts.audit import Finding
     from pytest_llmcheck.snapshots.comparators import Comparator, Compare, Difference
 
 
@@ -43,6 +44,7 @@ class _Test:
     reference: str
     writes: bool
     heard: Callable[[Verdict], None]
+    noted: Callable[[str, Finding], None]
     unnamed: int = 0
     written: dict[str, str] = field(default_factory=dict)
 
@@ -68,6 +70,7 @@ class LlmSnapshot:
         mode: compare, or write baselines.
         reference: the name of the model that writes baselines.
         heard: told the verdict of each comparison, before the comparison returns.
+        noted: told of a model whose chat template is not that of a baseline.
         writes: whether the reference is the active model. Consulted for a str, dict or list; a `Reply`
             names its model itself.
     """
@@ -81,8 +84,9 @@ class LlmSnapshot:
         reference: str,
         heard: Callable[[Verdict], None],
         writes: bool = False,
+        noted: Callable[[str, Finding], None] = lambda model, finding: None,
     ) -> None:
-        self._test = _Test(item, test_name, mode, reference, writes, heard)
+        self._test = _Test(item, test_name, mode, reference, writes, heard, noted)
         self._root = self
         self._comparator: Comparator | None = None
         self._name: str | None = None
@@ -201,6 +205,8 @@ class LlmSnapshot:
         if not outcome.found:
             return self._missing(place)
         (expected,) = seen
+        if finding := explanation.other_template(expected, now):
+            self._test.noted(now.facts["model"], finding)
         if not found:
             return self._undecided(place, _refusal(expected, now))
         (judge,), (difference,) = chosen, found

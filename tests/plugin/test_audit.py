@@ -89,3 +89,24 @@ def test_the_sound_model_is_told_nothing(project: Project, tmp_path: Path) -> No
     result = project.run()
     result.assert_outcomes(passed=2)
     assert not any(word in line for line in result.outlines for word in ("warning", "audit"))
+
+
+def test_another_template_than_the_baselines(project: Project) -> None:
+    """Said although the prompts and the replies are the same; once, and not where it is ignored."""
+    project.declare("f16")
+    project.tests(
+        "def test_one(llm, llm_snapshot): assert llm.chat('one') == llm_snapshot\n\n"
+        "def test_no(llm, llm_snapshot): assert llm.chat('no') == llm_snapshot\n"
+    )
+    first = project.run("--llm-update")
+    first.assert_outcomes(passed=2)
+    assert "template-differs" not in first.stdout.str()
+    assert "template-differs" not in project.run().stdout.str()
+    project.write("same.jinja", "{# the same, said otherwise #}" + CHATML)
+    result = project.run("--llm-template=same.jinja")
+    assert result.parseoutcomes().get("failed", 0) == 0
+    told = [line for line in result.outlines if "model 'f16': warning template-differs" in line]
+    assert len(told) == 1
+    assert "is not that of the baselines" in told[0]
+    project.declare("f16", top="audit_ignore = ['template-differs']")
+    assert "template-differs" not in project.run("--llm-template=same.jinja").stdout.str()

@@ -70,7 +70,8 @@ KINDS: dict[str, Kind] = {
     "history-lost": Kind("warning", f"do not rely on earlier turns with this template, or {_TEMPLATE}"),
     "template-differs": Kind(
         "warning",
-        "if only the weights are on trial, give both models one chat_template; else expect different replies",
+        "if only the weights are on trial, give both one chat_template; else expect different replies, and "
+        "record the baselines anew once the new template is the one to keep",
     ),
     "tools-unread": Kind("note", "use a model that was trained with tools where tests need them"),
     "bos-added": Kind(
