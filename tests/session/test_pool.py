@@ -10,11 +10,11 @@ import pytest
 
 from pytest_llmcheck.checks import HEALTH
 from pytest_llmcheck.config import Config
+from pytest_llmcheck.engines.llama import client
 from pytest_llmcheck.engines.llama.client import LlamaEngine
 from pytest_llmcheck.engines.llama.settings import HostSettings
 from pytest_llmcheck.errors import ConfigError, EngineError, ModelError
 from pytest_llmcheck.models import LoraSpec, ModelSpec, RopeSpec, usable_cores
-from pytest_llmcheck.session import pool as room
 from pytest_llmcheck.session.pool import Pool, remove_shared_folder, settings_of, shared_folder
 from pytest_llmcheck.session.recorder import Recorder, to_builtins
 from pytest_llmcheck.session.run import Run
@@ -104,7 +104,7 @@ def test_how_long_to_wait_for_room_is_handed_on(tiny: Path, monkeypatch: pytest.
             seen.append(options["room_seconds"])
             super().__init__(*args, **options)
 
-    monkeypatch.setattr(room, "LlamaEngine", Engine)
+    monkeypatch.setattr(client, "LlamaEngine", Engine)
     pool = Pool(None, None, room_seconds=7.0)
     pool.engine(settings_of(pool.resolve(spec(tiny)), None))
     pool.close()
