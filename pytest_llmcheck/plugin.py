@@ -133,6 +133,19 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable(
+    report: pytest.TestReport,
+) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
+    """Make what the report carries plain, where it goes to another process or a file."""
+    data = yield
+    if data is not None and (said := data.get("llmcheck")) and said["entry"] is not None:
+        from pytest_llmcheck.session.recorder import to_builtins
+
+        data["llmcheck"] = {**said, "entry": to_builtins(said["entry"])}
+    return data
+
+
 def pytest_assertrepr_compare(
     config: pytest.Config, op: str, left: object, right: object
 ) -> list[str] | None:

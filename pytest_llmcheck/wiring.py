@@ -20,7 +20,7 @@ from pytest_llmcheck.items import (
     nodeid_without_model,
 )
 from pytest_llmcheck.marks import marked, settings_at
-from pytest_llmcheck.session.recorder import Recorder, to_builtins
+from pytest_llmcheck.session.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -331,10 +331,11 @@ class State:
 
             show_prompts(report, item, () if entry is None else entry.replies)
         if not self.off:
-            report.llmcheck = {  # type: ignore[attr-defined]  # extra attributes travel from xdist workers
+            # It travels from the workers of xdist, see `pytest_report_to_serializable` in plugin.py.
+            report.llmcheck = {  # type: ignore[attr-defined]  # an attribute of our own
                 "model": self.model_of(item),
                 "test": nodeid_without_model(item),
-                "entry": None if entry is None else to_builtins(entry),
+                "entry": entry,
             }
 
     def hear(self, report: pytest.TestReport) -> None:

@@ -86,8 +86,10 @@ class RunReport:
         """One phase of a test; `said` is what the plugin put on the report."""
         test = self._open.setdefault(report.nodeid, _Open(said["test"], said["model"]))
         test.seconds += report.duration
-        if said["entry"] is not None:
-            entry = msgspec.convert(said["entry"], Entry)
+        entry = said["entry"]
+        if entry is not None:
+            if not isinstance(entry, Entry):  # from another process
+                entry = msgspec.convert(entry, Entry)
             test.replies += entry.replies
             test.verdicts += entry.verdicts
             self.notes += [note for note in dict.fromkeys(entry.notes) if note not in self.notes]
