@@ -11,21 +11,17 @@ from __future__ import annotations
 
 import json
 import re
-from decimal import Decimal
 from typing import Any
 
-from pytest_llmcheck.engines.llama import schema_numbers, schema_pattern
-from pytest_llmcheck.engines.llama.gbnf import MAX_REPETITION
 from pytest_llmcheck.engines.llama.schema_merge import BY_TYPE, OPAQUE, TYPES, Flat, Flattener, property_of
-from pytest_llmcheck.engines.llama.schema_pattern import pattern_body, repetition
-from pytest_llmcheck.engines.llama.schema_primitives import FORMATS, PRIMITIVES, other_names, scalar
+from pytest_llmcheck.engines.llama.schema_pattern import repetition
+from pytest_llmcheck.engines.llama.schema_primitives import other_names, scalar
+from pytest_llmcheck.engines.llama.schema_rules import MAX_NOTES
+from pytest_llmcheck.engines.llama.schema_scalars import Scalars
 from pytest_llmcheck.errors import ConfigError
 
 MAX_DEPTH = 40
 MAX_DICTS = 5_000
-MAX_CHARACTERS = 600_000
-MAX_REPEATED = 100_000
-MAX_NOTES = 100
 _NOTES_KEPT = 20
 
 
@@ -66,75 +62,13 @@ def _check_size(schema: Any) -> None:
         todo += [(one, depth + 1) for one in below]
 
 
-class _Converter:
+class _Converter(Scalars):
     def __init__(self, root: Any) -> None:
+        super().__init__()
         self._flattener = Flattener(root, self._note)
         self._root = root
-        self._rules: dict[str, str] = {}
-        self._by_body: dict[str, str] = {}
         # Rule and notes by the schema's alternatives; a rule that is being made has no notes yet.
         self._made: dict[str, tuple[str | None, list[tuple[str, str, str]]]] = {}
-        self._notes: list[tuple[str, str, str]] = []
-        self._characters = 0
-        self._repeated = 0
-
-    def text(self, root: str) -> str:
-        """The grammar: `root` first, then the rules that it uses."""
-        lines, seen, todo = [f"root ::= {root}"], {root}, [root]
-        while todo:
-            name = todo.pop()
-            body = self._rules.get(name) or PRIMITIVES[name]
-            lines.append(f"{name} ::= {body}")
-            for used in _references(body):
-                if used not in seen:
-                    seen.add(used)
-                    todo.append(used)
-        return "\n".join(lines) + "\n"
-
-    def ignored(self) -> tuple[str, ...]:
-        """As `Compiled.ignored` has it."""
-        notes = dict.fromkeys(
-            f"{keyword} at {path}" + (f" ({why})" if why else "") for keyword, path, why in self._notes
-        )
-        shown = list(notes)[:MAX_NOTES]
-        return (*shown, f"and {len(notes) - MAX_NOTES} more") if len(notes) > MAX_NOTES else tuple(shown)
-
-    def _note(self, keyword: str, path: str, why: str = "") -> None:
-        self._notes.append((keyword, path, why))
-
-    def _add(self, body: str, path: str) -> str:
-        """A rule of its own for `body`; equal bodies share one."""
-        if body in self._by_body:
-            return self._by_body[body]
-        return self._define(self._name(path), body, path)
-
-    def _name(self, path: str) -> str:
-        slug = re.sub(r"[^a-zA-Z0-9]+", "-", path).strip("-")[-30:].strip("-") or "schema"
-        name = f"{slug}-{len(self._rules)}"
-        self._rules[name] = ""
-        return name
-
-    def _define(self, name: str, body: str, path: str) -> str:
-        self._rules[name] = body
-        self._by_body.setdefault(body, name)
-        self._characters += len(body)
-        if self._characters > MAX_CHARACTERS:
-            raise ConfigError(f"the schema is too large for a grammar, at {path}")
-        return name
-
-    def _repetitions(self, keyword: tuple[str, str], path: str, low: int, high: int | None) -> int | None:
-        """The upper bound as far as llama.cpp keeps it."""
-        if low > MAX_REPETITION:
-            raise ConfigError(f"{keyword[0]} at {path}: {low} is more than llama.cpp's {MAX_REPETITION}")
-        if high is not None and high > MAX_REPETITION:
-            self._note(keyword[1], path, f"more than {MAX_REPETITION}")
-            high = None
-        self._repeated += max(low, high or 0)
-        if self._repeated > MAX_REPEATED:
-            raise ConfigError(
-                f"{keyword[high is not None]} at {path}: repetitions of more than {MAX_REPEATED} altogether"
-            )
-        return high
 
     def visit(self, schema: Any, path: str, depth: int) -> str | None:
         """The name of the rule for a schema; None where nothing matches."""
@@ -205,103 +139,6 @@ class _Converter:
             format_checker=Draft202012Validator.FORMAT_CHECKER,
         ).evolve(schema={key: value for key, value in flat.items() if key != "enum"})
         return [value for value in flat["enum"] if validator.is_valid(value)]
-
-    def _constant(self, value: Any) -> str:
-        if isinstance(value, dict) and value:
-            members = [f'{scalar(name)} ":" space {self._constant(below)}' for name, below in value.items()]
-            return '"{" space ' + ' "," space '.join(members) + ' space "}"'
-        if isinstance(value, list) and value:
-            return '"[" space ' + ' "," space '.join(map(self._constant, value)) + ' space "]"'
-        if isinstance(value, dict | list):
-            return '"{" space "}"' if isinstance(value, dict) else '"[" space "]"'
-        return scalar(value)
-
-    # Strings.
-
-    def _string(self, flat: Flat, path: str, depth: int) -> str:
-        low, high = flat.get("minLength", 0), flat.get("maxLength")
-        low, high = int(low), None if high is None else int(high)
-        name = flat.get("format")
-        if name is not None and name not in FORMATS:
-            self._note("format", path, name)
-        elif name is not None:
-            if "pattern" in flat:
-                self._note("pattern", path, f"format {name} is")
-            self._note_lengths(path, low, high, FORMATS[name])
-            return f'"\\"" {name} "\\""'
-        if "pattern" in flat:
-            pattern = flat["pattern"]
-            try:
-                re.compile(pattern)
-            except (re.error, OverflowError) as error:
-                raise ConfigError(
-                    f"pattern at {path}: {pattern!r:.100} is no regular expression: {error}"
-                ) from None
-            try:
-                body = self._add(pattern_body(pattern, lambda body: self._add(body, path)), path)
-            except schema_pattern.Unsupported as reason:
-                self._note("pattern", path, str(reason))
-            else:
-                bounds = schema_pattern.width(pattern) if schema_pattern.anchored(pattern) else None
-                self._note_lengths(path, low, high, bounds or (schema_pattern.width(pattern)[0], None))
-                return f'"\\"" {body} "\\""'
-        if high is not None and high < low:
-            raise ConfigError(f"maxLength at {path}: {high} is less than minLength, {low}")
-        if not low and high is None:
-            return "string"
-        high = self._repetitions(("minLength", "maxLength"), path, low, high)
-        return '"\\"" ' + ("char" + repetition(low, high) if high != 0 else "") + ' "\\""'
-
-    def _note_lengths(self, path: str, low: int, high: int | None, bounds: tuple[int, int | None]) -> None:
-        """Lengths beside a pattern or a format are enforced only where those imply them."""
-        if low > bounds[0]:
-            self._note("minLength", path)
-        if high is not None and (bounds[1] is None or bounds[1] > high):
-            self._note("maxLength", path)
-
-    # Numbers.
-
-    def _bounds(self, flat: Flat, path: str) -> tuple[Decimal | None, Decimal | None, bool, bool]:
-        low, above = schema_numbers.tighter(flat.get("minimum"), flat.get("exclusiveMinimum"), lower=True)
-        high, below = schema_numbers.tighter(flat.get("maximum"), flat.get("exclusiveMaximum"), lower=False)
-        return low, high, above, below
-
-    def _integer(self, flat: Flat, path: str, depth: int) -> str | None:
-        low, high, above, below = self._bounds(flat, path)
-        factor = flat.get("multipleOf")
-        if factor is not None and Decimal(str(factor)) != 1:
-            self._note("multipleOf", path)
-        first = None if low is None else int(low.to_integral_value("ROUND_CEILING"))
-        last = None if high is None else int(high.to_integral_value("ROUND_FLOOR"))
-        if first is not None and above and first == low:
-            first += 1
-        if last is not None and below and last == high:
-            last -= 1
-        if first is not None and abs(first) >= 10**18:
-            self._note("exclusiveMinimum" if above else "minimum", path, "too large")
-            first = None
-        if last is not None and abs(last) >= 10**18:
-            self._note("exclusiveMaximum" if below else "maximum", path, "too large")
-            last = None
-        if first is None and last is None:
-            return "integer"
-        return schema_numbers.integers(first, last)
-
-    def _number(self, flat: Flat, path: str, depth: int) -> str | None:
-        low, high, above, below = self._bounds(flat, path)
-        if "multipleOf" in flat:
-            self._note("multipleOf", path)
-        if low is not None and high is not None and (low > high or (low == high and (above or below))):
-            return None
-        if low is not None and not schema_numbers.is_whole(low):
-            self._note("exclusiveMinimum" if above else "minimum", path, "not a whole number")
-            low, above = None, False
-        if high is not None and not schema_numbers.is_whole(high):
-            self._note("exclusiveMaximum" if below else "maximum", path, "not a whole number")
-            high, below = None, False
-        if low is None and high is None:
-            return "number"
-        return schema_numbers.numbers(low, high, above=above, below=below)
 
     # Arrays.
 
@@ -501,9 +338,3 @@ class _Converter:
 
 def _step(name: str) -> str:
     return f".{name}" if re.fullmatch(r"\w+", name) else f"[{json.dumps(name)}]"
-
-
-def _references(body: str) -> list[str]:
-    """Names of rules in a right-hand side."""
-    bare = re.sub(r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]|\{[^}]*\}', " ", body)
-    return re.findall(r"[a-zA-Z0-9-]+", bare)
