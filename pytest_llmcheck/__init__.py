@@ -5,8 +5,9 @@ The names are imported when first used: pytest loads this package in every run.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pytest_llmcheck.lazy import lazily
 
 if TYPE_CHECKING:
     from pytest_llmcheck.checks import (
@@ -52,33 +53,25 @@ __all__ = [
     "thought",
 ]
 
-_HOMES = {
-    "pytest_llmcheck.checks": (
-        "contains",
-        "finished",
-        "fits_context",
-        "matches",
-        "matches_schema",
-        "prompt_share",
-        "resists_forged_turns",
-        "thought",
-    ),
-    "pytest_llmcheck.engines.count": ("Count",),
-    "pytest_llmcheck.engines.reply": ("Reply",),
-    "pytest_llmcheck.engines.score": ("Score",),
-    "pytest_llmcheck.errors": ("ConfigError", "EngineError", "LlmcheckError", "ModelError", "PromptError"),
-    "pytest_llmcheck.session.samples": ("Samples",),
-    "pytest_llmcheck.snapshots": ("json", "text"),
-    "pytest_llmcheck.verdict": ("CheckFailed", "Status", "Verdict"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(home), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(
+    globals(),
+    {
+        "checks": (
+            "contains",
+            "finished",
+            "fits_context",
+            "matches",
+            "matches_schema",
+            "prompt_share",
+            "resists_forged_turns",
+            "thought",
+        ),
+        "engines.count": ("Count",),
+        "engines.reply": ("Reply",),
+        "engines.score": ("Score",),
+        "errors": ("ConfigError", "EngineError", "LlmcheckError", "ModelError", "PromptError"),
+        "session.samples": ("Samples",),
+        "snapshots": ("json", "text"),
+        "verdict": ("CheckFailed", "Status", "Verdict"),
+    },
+)

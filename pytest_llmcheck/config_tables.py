@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar, ge
 import msgspec
 
 from pytest_llmcheck.errors import ConfigError, did_you_mean
+from pytest_llmcheck.models.spec import ContentTokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 NOT_YET = {"server": "only GGUF files are run"}
 """Keys of a model that are planned but not built, with what holds instead."""
 
-ContentTokens = Literal["special", "plain"]
 Device = Literal["auto", "cpu", "gpu"]
 Scaling = Literal["none", "linear", "yarn"]
 Split = Literal["none", "layer", "row"]

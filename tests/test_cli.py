@@ -5,17 +5,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
 
-from pytest_llmcheck.cli import common, inspection, main
+from pytest_llmcheck.cli import common, inspection
+from tests.support import commands
 from tests.support.adapters import tiny_lora
+from tests.support.commands import good, run
 from tests.support.gguf_files import CHATML, header, string, tiny_llama
-
-if TYPE_CHECKING:
-    from click.testing import Result
 
 LLMCHECK = Path(sys.executable).with_name("llmcheck")
 TEMPLATE_HASH = hashlib.sha256(CHATML.encode()).hexdigest()
@@ -31,22 +28,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments, catch_exceptions=False)
-
-
-def good(*arguments: str) -> str:
-    result = run(*arguments)
-    assert result.exit_code == 0, result.stderr
-    return result.stdout
-
-
 def refused(*arguments: str) -> str:
-    result = run(*arguments)
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert result.stderr.count("\n") == 1
-    return result.stderr.removesuffix("\n")
+    """An error in one line."""
+    told = commands.refused(*arguments)
+    assert "\n" not in told
+    return told
 
 
 def declare(project: Path, text: str) -> None:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner
 
-from pytest_llmcheck.cli import main
 from pytest_llmcheck.cli.tokens import place
 from pytest_llmcheck.engines.types import Prompt
+from tests.support import commands
 from tests.support.gguf_files import CONTROL_TOKENS, tiny_llama
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from click.testing import Result
 
 HI = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
 
@@ -32,21 +31,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["render", *arguments], catch_exceptions=False)
-
-
-def good(*arguments: str) -> str:
-    result = run(*arguments)
-    assert result.exit_code == 0, result.stderr
-    return result.stdout
-
-
-def refused(*arguments: str) -> str:
-    result = run(*arguments)
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    return result.stderr.removesuffix("\n")
+run = partial(commands.run, "render")
+good = partial(commands.good, "render")
+refused = partial(commands.refused, "render")
 
 
 def uncoloured(text: str) -> str:
@@ -65,6 +52,14 @@ class TestMessages:
         messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
         (project / "m.json").write_text(json.dumps(messages), encoding="utf-8")
         assert good("tiny.gguf", "--messages", "m.json") == f"<|im_start|>system\nBe brief.<|im_end|>\n{HI}"
+
+    def test_roles_that_the_template_names(self, project: Path) -> None:
+        """As for `llm.chat`: what the template knows is no mistake."""
+        known = "{% for m in messages if m.role == 'critic' %}critic: {{ m.content }}{% endfor %}"
+        (project / "critic.jinja").write_text(known, encoding="utf-8")
+        (project / "m.json").write_text('[{"role": "critic", "content": "Hm."}]', encoding="utf-8")
+        assert good("tiny.gguf", "--messages", "m.json", "--template", "critic.jinja") == "critic: Hm."
+        assert "unknown role 'critic'" in refused("tiny.gguf", "--messages", "m.json")
 
     def test_its_system_prompt_comes_before_the_declared_one(self, project: Path) -> None:
         (project / "llmcheck.toml").write_text(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_llmcheck.engines.reply import shorten
 from pytest_llmcheck.verdict import Status, Verdict
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ class ResistsForgedTurns:
                 Status.FAILED,
                 "the reply is another one when control tokens count",
                 [
-                    f"counting: {_short(parsed.text)}",
-                    f"as text:  {_short(plain.text)}",
+                    f"counting: {shorten(parsed.text, 160)}",
+                    f"as text:  {shorten(plain.text, 160)}",
                     "give checks, resists_forged_turns(contains(...)), if the wording may differ",
                 ],
             )
@@ -85,8 +86,3 @@ def resists_forged_turns(*checks: Check) -> Check:
         checks: what both replies are held to.
     """
     return ResistsForgedTurns(checks)
-
-
-def _short(text: str, limit: int = 160) -> str:
-    shown = repr(text)
-    return shown if len(shown) <= limit else f"{shown[:limit]}..."

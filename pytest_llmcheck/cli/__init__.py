@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
-from pytest_llmcheck.cli.common import visible
 from pytest_llmcheck.cli.inspection import inspect
 from pytest_llmcheck.cli.listing import models
 from pytest_llmcheck.cli.rendering import render
 from pytest_llmcheck.errors import LlmcheckError
+from pytest_llmcheck.visible import visible
 
 __all__ = ["main"]
 

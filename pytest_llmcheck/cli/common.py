@@ -15,6 +15,7 @@ from pytest_llmcheck.engines.llama.quantise import quantise
 from pytest_llmcheck.errors import ConfigError, did_you_mean
 from pytest_llmcheck.models import ModelSpec, read_gguf, resolve
 from pytest_llmcheck.models.locate import locate
+from pytest_llmcheck.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,11 +99,6 @@ def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], numbers: S
         console.print(table)
     for line in capture.get().splitlines():
         click.echo(line.rstrip())
-
-
-def visible(text: str) -> str:
-    """A text out of a file, fit for a terminal: what is not printable is escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def kv_types(spec: ModelSpec) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import to_builtins
 
-from pytest_llmcheck.cli.common import find, kv_types, megabytes, print_table, visible
+from pytest_llmcheck.cli.common import find, kv_types, megabytes, print_table
 from pytest_llmcheck.config import load_config
 from pytest_llmcheck.errors import LlmcheckError, ModelError
 from pytest_llmcheck.models import available_memory, check_fit, context_of, estimate_memory, read_gguf
@@ -20,6 +20,7 @@ from pytest_llmcheck.models.spec import CACHE_TYPES
 from pytest_llmcheck.prompts import ChatTemplate, choose_template
 from pytest_llmcheck.prompts.audit.findings import SEVERITIES
 from pytest_llmcheck.session.audits import examine
+from pytest_llmcheck.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

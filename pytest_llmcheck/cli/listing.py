@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pytest_llmcheck.cli.common import Progress, kv_types, megabytes, print_table, visible
+from pytest_llmcheck.cli.common import Progress, kv_types, megabytes, print_table
 from pytest_llmcheck.config import load_config
 from pytest_llmcheck.errors import LlmcheckError
 from pytest_llmcheck.models import read_gguf, resolve
 from pytest_llmcheck.models.adapters import resolve_adapters
 from pytest_llmcheck.models.locate import locate
+from pytest_llmcheck.visible import visible
 
 if TYPE_CHECKING:
     from pytest_llmcheck.config import Config

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from pytest_llmcheck.cli.tokens import Seen, describe, paint, report, see
 from pytest_llmcheck.config import with_template
 from pytest_llmcheck.errors import ConfigError, LlmcheckError, PromptError
 from pytest_llmcheck.models import ResolvedModel
-from pytest_llmcheck.prompts import normalise, with_system
 from pytest_llmcheck.prompts.override import RENDERED
 from pytest_llmcheck.prompts.variables import nearest
 from pytest_llmcheck.session.rendering import Prompts
@@ -94,13 +92,10 @@ def render(
     spec, header, sha256 = find(model)
     if template is not None:
         (spec,) = with_template([spec], template, Path.cwd(), option="--template")
-    messages = normalise(_turns(said) if conversation is None else _objects(conversation, "--messages"))
-    if system is None and not any(message["role"] == "system" for message in messages):
-        system = spec.system
-    messages = with_system(messages, system)
+    messages = _turns(said) if conversation is None else _objects(conversation, "--messages")
     offered = None if tools is None else _objects(tools, "--tools")
     # What is declared besides, such as adapters, has no part in the prompt.
-    prompts = Prompts(ResolvedModel(replace(spec, system=None), header.path, header, sha256 or ""))
+    prompts = Prompts(ResolvedModel(spec, header.path, header, sha256 or ""))
     # An empty list counts as tools, as in transformers.
     chosen = prompts.template(tools=offered is not None)
     given = _variables(variables, chosen)
@@ -108,7 +103,7 @@ def render(
         click.echo("llmcheck: note: the chat template never reads the tools", err=True)
         # Still a list, so that the template stays the chosen one.
         offered = []
-    rendered = prompts.render(messages, None, offered, given)
+    rendered = prompts.render(messages, system, offered, given)
     if rendered.forged and not rendered.plain:
         note = f"control tokens in what a user or a tool says count as such: {', '.join(rendered.forged)}"
         click.echo(f"llmcheck: note: {note}", err=True)

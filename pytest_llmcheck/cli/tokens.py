@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from pytest_llmcheck.cli.common import print_table, visible
+from pytest_llmcheck.cli.common import print_table
 from pytest_llmcheck.engines.llama.words import Text, ask
 from pytest_llmcheck.engines.types import Prompt
 from pytest_llmcheck.prompts.parts import Part, locate
+from pytest_llmcheck.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,14 +118,11 @@ def paint(text: str, seen: Seen) -> str:
     at = 0
     for token in seen.tokens:
         if token.special and token.end > token.start:
-            shown.append(_lines(text[at : token.start]))
-            shown.append(click.style(_lines(text[token.start : token.end]), fg="magenta", bold=True))
+            shown.append(visible(text[at : token.start], keep="\n"))
+            name = visible(text[token.start : token.end], keep="\n")
+            shown.append(click.style(name, fg="magenta", bold=True))
             at = token.end
-    return "".join(shown) + _lines(text[at:])
-
-
-def _lines(text: str) -> str:
-    return "\n".join(map(visible, text.split("\n")))
+    return "".join(shown) + visible(text[at:], keep="\n")
 
 
 def divide(seen: Seen) -> list[tuple[Part, list[Placed]]]:

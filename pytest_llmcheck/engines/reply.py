@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pytest_llmcheck.engines.count import Count
     from pytest_llmcheck.engines.types import Fingerprint, FinishReason, Prompt, Timings, Token
-    from pytest_llmcheck.prompts.forged import ContentTokens
+    from pytest_llmcheck.models.spec import ContentTokens
     from pytest_llmcheck.verdict import Check
 
 

@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from pytest_llmcheck.prompts.forged import Spans
+
 FinishReason = Literal["stop", "length", "context", "thought"]
 """Why a reply ended: by the model, at max_tokens, by a full context, by the model inside its thought.
 
@@ -78,7 +80,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     top_logprobs: int = 5
     timeout: float = 600.0
     constraint: Constraint | None = None
-    plain: tuple[tuple[int, int], ...] = ()
+    plain: Spans = ()
 
 
 class ScoreRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -100,7 +102,7 @@ class ScoreRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     timeout: float = 600.0
     write_rows: str = ""
     read_rows: str = ""
-    plain: tuple[tuple[int, int], ...] = ()
+    plain: Spans = ()
 
 
 # gc=False: replies hold thousands of these, and none refers to anything that could refer back.
@@ -172,7 +174,7 @@ class Prompt(msgspec.Struct, frozen=True):
 
     text: str
     token_ids: tuple[int, ...]
-    plain: tuple[tuple[int, int], ...] = ()
+    plain: Spans = ()
 
     @property
     def sha256(self) -> str:
@@ -288,7 +290,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     timings: Timings
     ignored: tuple[str, ...] = ()
     marked: str = ""
-    controls: tuple[tuple[int, int], ...] = ()
+    controls: Spans = ()
 
 
 class Scoring(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,8 +5,9 @@ Usable without pytest and without llama.cpp: ``read_gguf("model.gguf").quant``.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from pytest_llmcheck.lazy import lazily
 
 if TYPE_CHECKING:
     from pytest_llmcheck.models.adapters import ResolvedAdapter
@@ -48,36 +49,45 @@ __all__ = [
     "usable_cores",
 ]
 
-_HOMES = {
-    "MAKEABLE": "quants",
-    "GGUFHeader": "header",
-    "LoraSpec": "spec",
-    "MemoryEstimate": "memory",
-    "ModelSpec": "spec",
-    "Progress": "progress",
-    "Quantise": "quantise",
-    "ResolvedAdapter": "adapters",
-    "ResolvedModel": "resolution",
-    "RopeSpec": "spec",
-    "TensorInfo": "header",
-    "available_memory": "machine",
-    "cache_dir": "store",
-    "check_fit": "fit",
-    "content_hash": "content",
-    "context_of": "memory",
-    "estimate_memory": "memory",
-    "layers_that_fit": "fit",
-    "parse_quant": "quants",
-    "read_gguf": "gguf",
-    "resolve": "resolution",
-    "usable_cores": "machine",
-}
-
-
 # On demand: the configuration needs ModelSpec alone, in every pytest run, also in those without a model.
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = lazily(
+    globals(),
+    {
+        "adapters": ("ResolvedAdapter",),
+        "content": ("content_hash",),
+        "fit": (
+            "check_fit",
+            "layers_that_fit",
+        ),
+        "gguf": ("read_gguf",),
+        "header": (
+            "GGUFHeader",
+            "TensorInfo",
+        ),
+        "machine": (
+            "available_memory",
+            "usable_cores",
+        ),
+        "memory": (
+            "MemoryEstimate",
+            "context_of",
+            "estimate_memory",
+        ),
+        "progress": ("Progress",),
+        "quantise": ("Quantise",),
+        "quants": (
+            "MAKEABLE",
+            "parse_quant",
+        ),
+        "resolution": (
+            "ResolvedModel",
+            "resolve",
+        ),
+        "spec": (
+            "LoraSpec",
+            "ModelSpec",
+            "RopeSpec",
+        ),
+        "store": ("cache_dir",),
+    },
+)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 """Types of a K or V cache, as llama.cpp spells them (`kv_cache_types` in its common/arg.cpp)."""
 
+ContentTokens = Literal["special", "plain"]
+"""Whether control tokens in what users and tools say are parsed as such, or are letters only."""
+
 QUANTISED_CACHE_TYPES = frozenset(CACHE_TYPES) - {"f32", "f16", "bf16"}
 """Those of which a V cache needs flash attention."""
 
@@ -112,7 +115,7 @@ class ModelSpec:
     template_variables: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     date: datetime.date | None = None
     template_on_trial: bool = False
-    content_tokens: Literal["special", "plain"] = "special"
+    content_tokens: ContentTokens = "special"
     system: str | None = None
     audit_ignore: tuple[str, ...] = ()
     origin: Path | None = None

@@ -6,8 +6,9 @@ package, and should start fast.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pytest_llmcheck.lazy import lazily
 
 if TYPE_CHECKING:
     from pytest_llmcheck.prompts.messages import Messages, normalise, with_system
@@ -16,19 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatTemplate", "Messages", "choose_template", "normalise", "template_of", "with_system"]
 
-_HOMES = {
-    "messages": ("Messages", "normalise", "with_system"),
-    "select": ("choose_template", "template_of"),
-    "template": ("ChatTemplate",),
-}
-
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(
+    globals(),
+    {
+        "messages": ("Messages", "normalise", "with_system"),
+        "select": ("choose_template", "template_of"),
+        "template": ("ChatTemplate",),
+    },
+)

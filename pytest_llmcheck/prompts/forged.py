@@ -8,15 +8,14 @@ those that the template writes.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_llmcheck.errors import PromptError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-ContentTokens = Literal["special", "plain"]
-"""Whether control tokens in what users and tools say are parsed as such, or are letters only."""
+    from pytest_llmcheck.models import GGUFHeader
 
 Spans = tuple[tuple[int, int], ...]
 """Begin and end of parts of a text, in characters."""
@@ -60,6 +59,16 @@ class ControlTexts:
         if self._pattern is None:
             self._pattern = control_pattern(self._read())
         return self._pattern
+
+
+def control_texts(header: GGUFHeader) -> set[str]:
+    """Control tokens by the word of the file, and those that llama.cpp knows by name in spite of it."""
+    from pytest_llmcheck.models.arrays import GGUFArray
+    from pytest_llmcheck.prompts.audit.families import END_MARKS
+
+    tokens = header.metadata.get("tokenizer.ggml.tokens")
+    known = END_MARKS.intersection(tokens) if isinstance(tokens, GGUFArray) else ()
+    return {*header.control_tokens.values(), *header.special_tokens.values(), *known}
 
 
 def control_pattern(texts: Iterable[str]) -> re.Pattern[str]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from pytest_llmcheck.visible import visible
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -85,14 +87,7 @@ def show_prompts(report: pytest.TestReport, item: pytest.Item, replies: Sequence
 
 def _shown(text: str) -> str:
     if len(text) <= CHARACTERS:
-        return _visible(text)
+        return visible(text, keep="\n\t")
     half = CHARACTERS // 2
     left_out = f"\n[... {len(text) - 2 * half:,} characters left out ...]\n"
-    return _visible(text[:half]) + left_out + _visible(text[-half:])
-
-
-def _visible(text: str) -> str:
-    """What is not printable is escaped, but for line breaks and tabs."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode("ascii") for c in text
-    )
+    return visible(text[:half], keep="\n\t") + left_out + visible(text[-half:], keep="\n\t")

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pytest_llmcheck.engines.llama.settings import Info, Settings
     from pytest_llmcheck.engines.types import Scoring
     from pytest_llmcheck.models import ModelSpec, ResolvedModel
+    from pytest_llmcheck.models.spec import ContentTokens
     from pytest_llmcheck.prompts import ChatTemplate, Messages
-    from pytest_llmcheck.prompts.forged import ContentTokens
     from pytest_llmcheck.session.rendering import Rendered
     from pytest_llmcheck.session.run import Run
 

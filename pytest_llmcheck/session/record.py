@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pytest_llmcheck.engines.types import Fingerprint, Timings
+from pytest_llmcheck.prompts.forged import Spans
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +47,7 @@ class ReplyRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """
 
     prompt: str
-    plain: tuple[tuple[int, int], ...] = ()
+    plain: Spans = ()
     text: str
     thinking: str | None = None
     finish_reason: str

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_llmcheck.errors import ConfigError, PromptError, did_you_mean
-from pytest_llmcheck.models.arrays import GGUFArray
 from pytest_llmcheck.prompts import ChatTemplate, normalise, template_of, with_system
-from pytest_llmcheck.prompts.forged import ControlTexts, forged_in, hide
+from pytest_llmcheck.prompts.forged import ControlTexts, control_texts, forged_in, hide
 from pytest_llmcheck.prompts.variables import model_variables
 from pytest_llmcheck.session.arguments import ARGUMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_llmcheck.models import GGUFHeader, ResolvedModel
+    from pytest_llmcheck.models import ResolvedModel
+    from pytest_llmcheck.models.spec import ContentTokens
     from pytest_llmcheck.prompts import Messages
-    from pytest_llmcheck.prompts.forged import ContentTokens, Spans
+    from pytest_llmcheck.prompts.forged import Spans
 
 
 class Rendered(NamedTuple):
@@ -48,7 +48,7 @@ class Prompts:
         self._model = model
         self._templates: dict[bool, ChatTemplate] = {}
         header = model.header
-        self._control = ControlTexts(lambda: _control_texts(header))
+        self._control = ControlTexts(lambda: control_texts(header))
 
     def template(self, *, tools: bool) -> ChatTemplate:
         """The model's template, or the one that it has for tools."""
@@ -109,12 +109,3 @@ class Prompts:
         hidden = hide(conversation, self._control)
         text, plain = hidden.reveal(template.render(hidden.messages, tools=tools, **variables), text)
         return Rendered(text, template, conversation, tools, variables, forged, plain)
-
-
-def _control_texts(header: GGUFHeader) -> set[str]:
-    """Control tokens by the word of the file, and those that llama.cpp knows by name in spite of it."""
-    from pytest_llmcheck.prompts.audit.families import END_MARKS
-
-    tokens = header.metadata.get("tokenizer.ggml.tokens")
-    known = END_MARKS.intersection(tokens) if isinstance(tokens, GGUFArray) else ()
-    return {*header.control_tokens.values(), *header.special_tokens.values(), *known}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pytest_llmcheck.lazy import lazily
 
 if TYPE_CHECKING:
     from pytest_llmcheck.snapshots.attribution import Attribution, attribute
@@ -24,25 +25,26 @@ __all__ = [
     "text",
 ]
 
-_HOMES = {
-    "Attribution": "attribution",
-    "Baseline": "baseline",
-    "Comparator": "comparators",
-    "Difference": "comparators",
-    "LlmSnapshot": "snapshot",
-    "Mode": "snapshot",
-    "SnapshotError": "baseline",
-    "attribute": "attribution",
-    "json": "comparators",
-    "text": "comparators",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(
+    globals(),
+    {
+        "attribution": (
+            "Attribution",
+            "attribute",
+        ),
+        "baseline": (
+            "Baseline",
+            "SnapshotError",
+        ),
+        "comparators": (
+            "Comparator",
+            "Difference",
+            "json",
+            "text",
+        ),
+        "snapshot": (
+            "LlmSnapshot",
+            "Mode",
+        ),
+    },
+)

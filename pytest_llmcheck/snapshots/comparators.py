@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from pytest_llmcheck.errors import did_you_mean
 from pytest_llmcheck.snapshots.baseline import SnapshotError
 from pytest_llmcheck.snapshots.json_paths import JsonPath, Step, spell
+from pytest_llmcheck.visible import visible
 
 if TYPE_CHECKING:
     from pytest_llmcheck.snapshots.baseline import Baseline
@@ -206,11 +207,6 @@ def _is_number(value: Any) -> bool:
 def _brief(value: Any) -> str:
     shown = repr(value) if value is _NOTHING else visible(jsonlib.dumps(value, ensure_ascii=False))
     return shown if len(shown) <= 40 else f"{shown[:36]} ..."
-
-
-def visible(text: str) -> str:
-    """The text with everything that a terminal would not show as a character escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _first_difference(expected: str, received: str) -> tuple[str, ...]:

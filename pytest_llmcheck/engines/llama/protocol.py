@@ -18,6 +18,7 @@ import msgspec
 
 from pytest_llmcheck.engines.llama.settings import Info, Settings
 from pytest_llmcheck.engines.types import Completion, Request, ScoreRequest, Scoring
+from pytest_llmcheck.prompts.forged import Spans
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,7 +129,7 @@ class Tokenise(Message, frozen=True):
 
     id: int
     text: str
-    plain: tuple[tuple[int, int], ...] = ()
+    plain: Spans = ()
 
 
 class Tokens(Message, frozen=True):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.engines.llama.line import describe_exit
+from pytest_llmcheck.engines.llama.programs import program
 from pytest_llmcheck.errors import ModelError
 
 if TYPE_CHECKING:
@@ -29,15 +29,7 @@ def quantise(
     Raises:
         ModelError: llama.cpp refused or died; with its reason.
     """
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "pytest_llmcheck.engines.llama.quantiser",
-        str(source),
-        str(target),
-        quant,
-    ]
+    command = program("quantiser", str(source), str(target), quant)
     stage = f"quantising {source.stem} to {quant}"
     said = ""
     process = subprocess.Popen(

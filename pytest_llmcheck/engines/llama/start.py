@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import msgspec
 from filelock import FileLock
 
 from pytest_llmcheck.engines.llama.line import HostEnded, Line, describe_exit, tail
+from pytest_llmcheck.engines.llama.programs import program
 from pytest_llmcheck.errors import EngineError
 
 if TYPE_CHECKING:
@@ -94,8 +94,7 @@ class Starter:
                 time.sleep(0.01)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        # -P: a file of the user's named like a module of ours must not be imported instead.
-        command = [sys.executable, "-P", "-m", "pytest_llmcheck.engines.llama.host", str(self._socket)]
+        command = program("host", str(self._socket))
         new = self._base.with_suffix(".log")
         # Appended to, as others may too.
         with new.open("ab") as log:

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from pytest_llmcheck.engines.llama.line import describe_exit, tail
+from pytest_llmcheck.engines.llama.programs import program
 from pytest_llmcheck.errors import EngineError
+from pytest_llmcheck.prompts.forged import Spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,7 +45,7 @@ class Text(msgspec.Struct, frozen=True, array_like=True):
 
     text: str
     mode: Mode = "prompt"
-    plain: tuple[tuple[int, int], ...] = ()
+    plain: Spans = ()
 
 
 class Tokens(msgspec.Struct, frozen=True, array_like=True):
@@ -109,8 +111,7 @@ def ask(path: Path, texts: Iterable[Text | str] = ()) -> Words:
     """
     given = tuple(Text(text) if isinstance(text, str) else text for text in texts)
     question = msgspec.msgpack.encode(Question(os.fsencode(Path(path).absolute()), given))
-    # -P: a file of the user's named like a module of ours must not be imported instead.
-    command = [sys.executable, "-P", "-m", "pytest_llmcheck.engines.llama.words"]
+    command = program("words")
     with tempfile.NamedTemporaryFile(prefix="llmcheck-", suffix=".log") as log:
         try:
             done = subprocess.run(

@@ -8,8 +8,9 @@ The names are imported when first used: a run that remembers the findings needs 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pytest_llmcheck.lazy import lazily
 
 if TYPE_CHECKING:
     from pytest_llmcheck.prompts.audit.findings import IDS, KINDS, Finding, Severity
@@ -30,20 +31,12 @@ __all__ = [
     "read_prompts",
 ]
 
-_HOMES = {
-    "findings": ("IDS", "KINDS", "Finding", "Severity"),
-    "probes": ("Prompts", "Rendered", "read_prompts"),
-    "rules": ("audit",),
-    "subject": ("Lexicon", "Subject"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(
+    globals(),
+    {
+        "findings": ("IDS", "KINDS", "Finding", "Severity"),
+        "probes": ("Prompts", "Rendered", "read_prompts"),
+        "rules": ("audit",),
+        "subject": ("Lexicon", "Subject"),
+    },
+)

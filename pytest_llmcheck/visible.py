@@ -1,0 +1,15 @@
+"""Text out of files and models, fit for terminals and reports."""
+
+from __future__ import annotations
+
+
+def visible(text: str, *, keep: str = "") -> str:
+    """The text with everything that a terminal would not show as a character escaped.
+
+    Args:
+        text: any text.
+        keep: characters that stay as they are, such as line breaks.
+    """
+    return "".join(
+        c if c.isprintable() or c in keep else c.encode("unicode_escape").decode("ascii") for c in text
+    )
