@@ -213,7 +213,7 @@ def main() -> None:
     try:
         confine()
         # Imported before the first question, which has a limit on its time.
-        import pytest_llmcheck.prompts.sandbox  # noqa: F401
+        import pytest_llmcheck.prompts.sandbox  # noqa: F401 - for its time alone
     except Exception as error:
         payload = Failure(Trouble.START, f"{type(error).__name__}: {error}").pack()
         answers.write(ANSWER.pack(FAILED, len(payload)) + payload)

@@ -27,7 +27,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def resolved(path: Path, name: str = "q4", **given: object) -> ResolvedModel:
-    spec = ModelSpec(name=name, gguf=str(path), **given)  # type: ignore[arg-type]
+    spec = ModelSpec(name=name, gguf=str(path), **given)  # type: ignore[arg-type]  # each of its own type
     return ResolvedModel(spec, path, read_gguf(path), content_hash(path))
 
 

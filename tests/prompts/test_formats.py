@@ -65,7 +65,7 @@ JUDGES = {
     "chatml": Judge("chatml", start=""),
     "command-r": Judge("command-r"),
     "deepseek": Judge("deepseek"),
-    "deepseek-2": Judge("deepseek2", eos="<｜end▁of▁sentence｜>"),  # noqa: RUF001
+    "deepseek-2": Judge("deepseek2", eos="<｜end▁of▁sentence｜>"),  # noqa: RUF001 - its authors' letters
     "deepseek-3": Judge("deepseek3"),
     "exaone-3": Judge("exaone3", start=""),
     "exaone-4": Judge("exaone4", start=""),

@@ -99,6 +99,7 @@ def test_equal(judge: Any, file: Any) -> None:
             expected = judged(judge, source, given)
         except jinja2.TemplateError as error:
             refusal = str(error)
+        # Whatever it raises, we have to raise too.
         except Exception:
             refusal = ""
         try:

@@ -103,7 +103,7 @@ class TestVariables:
 
 
 class TestNames:
-    FILE = {"default": "d", "rag": "r"}  # noqa: RUF012
+    FILE = {"default": "d", "rag": "r"}  # noqa: RUF012 - read only
 
     def test_a_template_of_the_file_by_its_name(self) -> None:
         assert choose_template(self.FILE, "rag", model="m", tools=False) == "r"

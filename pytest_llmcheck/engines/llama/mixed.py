@@ -56,7 +56,7 @@ def tokenise_mixed(
     for begin, end, special in _pieces(text, plain, real):
         # The control token before such a piece is not tokenised along with it.
         if not special and text[starts.get(begin, begin) : begin] in stripping:
-            begin = _SPACE.match(text, begin, end).end()  # type: ignore[union-attr]
+            begin = _SPACE.match(text, begin, end).end()  # type: ignore[union-attr]  # it matches anything
         # Cut behind its first character, such a token is not found.
         cuts = [] if special else _inside(text, plain, begin, end, stubborn)
         for start, stop in pairwise((begin, *cuts, end)):
