@@ -24,7 +24,7 @@ def lazily(
     def get(name: str) -> Any:
         if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = namespace[name] = getattr(importlib.import_module(f"{package}.{home_of[name]}"), name)
-        return value
+        # Not kept here: whoever reloads a module, as pytester does, would get the old one's.
+        return getattr(importlib.import_module(f"{package}.{home_of[name]}"), name)
 
     return get, lambda: list(namespace["__all__"])
