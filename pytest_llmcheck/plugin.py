@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 STATE = pytest.StashKey[State]()
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Make our own hooks known."""
+    from pytest_llmcheck import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options with long names only: many projects have an `--llm` of their own."""
     group = parser.getgroup("llmcheck", "language models (pytest-llmcheck)")

@@ -105,10 +105,11 @@ class State:
             from pytest_llmcheck.session.run import Run
 
             worker = getattr(self._pytest, XDIST_WORKER, None)
+            added = self._pytest.hook.pytest_llmcheck_health_checks(config=self._pytest)
             self._run = Run(
                 self.config,
                 self.active,
-                health=HEALTH,
+                health=(*HEALTH, *(check for checks in added for check in checks)),
                 folder=None if worker is None else shared_folder(worker["testrunuid"]),
                 progress=self._progress(),
                 recorder=self.recorder,

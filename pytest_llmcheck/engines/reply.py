@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pytest_llmcheck.engines.count import Count
     from pytest_llmcheck.engines.types import Fingerprint, FinishReason, Prompt, Timings, Token
     from pytest_llmcheck.models.spec import ContentTokens
+    from pytest_llmcheck.prompts.forged import Spans
     from pytest_llmcheck.verdict import Check
 
 
@@ -50,6 +51,8 @@ class Reply:
         unenforced: parts of the schema of a constrained reply that decoding did not enforce.
         forged: control tokens in what users and tools say in the prompt, each once.
         thinking: the thought before the answer, without its markers; None where the model did not think.
+        raw: all that the model wrote: the thought with its markers, and control tokens by their names.
+        controls: begin and end of those control tokens in `raw`, in characters; in order.
         cached: whether it came from the reply cache; `timings` are then those of the time when it was made.
     """
 
@@ -63,6 +66,8 @@ class Reply:
     unenforced: tuple[str, ...] = ()
     forged: tuple[str, ...] = ()
     thinking: str | None = None
+    raw: str = field(default="", repr=False)
+    controls: Spans = field(default=(), repr=False)
     cached: bool = field(default=False, compare=False)
     health: tuple[Check, ...] = field(default=(), compare=False, repr=False)
     listener: Listener | None = field(default=None, compare=False, repr=False)

@@ -199,6 +199,8 @@ class Asking:
                 unenforced=completion.ignored,
                 forged=question.rendered.forged,
                 thinking=said.thinking,
+                raw=completion.marked or completion.text,
+                controls=completion.controls,
                 cached=cached,
                 origin=question.origin,
             ).heard_by(run.recorder, run.health)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pytest_llmcheck.engines.reply import Reply
-from pytest_llmcheck.engines.types import Fingerprint, Numerics, Prompt, Sampling, Timings
+from pytest_llmcheck.engines.types import Alternative, Fingerprint, Numerics, Prompt, Sampling, Timings, Token
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def sha(seed: str) -> str:
@@ -30,6 +34,12 @@ TIMINGS = Timings(
 )
 
 
+def token(text: str, id_: int, logprob: float = math.log(0.5)) -> Token:
+    """A token with one rival."""
+    rival = Alternative(10_000, "~", logprob + math.log(0.5))
+    return Token(id_, text, logprob, (Alternative(id_, text, logprob), rival))
+
+
 def make_reply(
     text: str,
     *,
@@ -40,12 +50,14 @@ def make_reply(
     seed: int = 0,
     finish_reason: Any = "stop",
     numerics: dict[str, Any] | None = None,
+    pieces: Sequence[str] = (),
     **fingerprint: Any,
 ) -> Reply:
     """A reply of the model `f16` unless told otherwise.
 
     `weights` and `template` are hashes; without them, `weights` is one of the model's name. `numerics`
-    replaces single fields of `NUMERICS`; whatever else is given goes into the fingerprint.
+    replaces single fields of `NUMERICS`; whatever else is given goes into the fingerprint. `pieces` are the
+    texts of its tokens, each with the probability 0.5 and one rival, ``~``, of 0.25.
     """
     asked = Prompt(text=prompt, token_ids=(1, 2, 3, 4))
     fields: dict[str, Any] = {
@@ -68,8 +80,9 @@ def make_reply(
     return Reply(
         text=text,
         finish_reason=finish_reason,
-        tokens=(),
-        end=None,
+        tokens=tuple(token(piece, i) for i, piece in enumerate(pieces)),
+        end=token("<end>", len(pieces)) if pieces and finish_reason == "stop" else None,
+        raw=text,
         prompt=asked,
         timings=TIMINGS,
         fingerprint=made,

@@ -1,0 +1,20 @@
+"""Hooks by which other plugins and a project's ``conftest.py`` add to this one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_llmcheck.verdict import Check
+
+
+@pytest.hookspec
+def pytest_llmcheck_health_checks(config: pytest.Config) -> Iterable[Check]:  # type: ignore[empty-body]
+    """Further checks that are part of every `expect`, and can be left out by their names.
+
+    Called once, before the first model is asked.
+    """
