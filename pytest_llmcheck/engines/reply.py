@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pytest_llmcheck.engines.judging import check_arguments, judge_all
 from pytest_llmcheck.strict_json import NotJSONError, line_and_column, parse
 from pytest_llmcheck.verdict import CheckFailed, Status, Verdict, so_many
 
@@ -70,6 +71,7 @@ class Reply:
     controls: Spans = field(default=(), repr=False)
     cached: bool = field(default=False, compare=False)
     health: tuple[Check, ...] = field(default=(), compare=False, repr=False)
+    without: tuple[str, ...] = field(default=(), compare=False, repr=False)
     listener: Listener | None = field(default=None, compare=False, repr=False)
     origin: Origin | None = field(default=None, compare=False, repr=False)
 
@@ -91,7 +93,8 @@ class Reply:
     def expect(self, *checks: Check, without: Collection[str] = ()) -> Reply:
         """Judge the reply; every failed check is reported at once.
 
-        A reply that was cut off fails by itself (check ``finished``), before any other check.
+        A reply that is not healthy fails by itself, before any other check: one that was cut off
+        (check ``finished``), that loops (``repetition``), ...
 
         Args:
             checks: pure objects that return a `Verdict`.
@@ -105,29 +108,17 @@ class Reply:
                 is reported as skipped with the reason if nothing else fails.
         """
         __tracebackhide__ = True
-        for check in checks:
-            if isinstance(check, str) or not isinstance(getattr(check, "name", None), str):
-                hint = f"contains({check!r})" if isinstance(check, str) else "contains('text') or finished()"
-                raise TypeError(f"expect takes checks such as {hint}, got {check!r}")
-        known = {check.name for check in self.health}
-        if unknown := [name for name in without if name not in known]:
-            message = f"without={unknown!r}: no such health check; known: {', '.join(sorted(known))}"
-            raise ValueError(message)
-        given = {check.name for check in checks}
-        health = [c for c in self.health if c.name not in without and c.name not in given]
-        verdicts = tuple(check(self) for check in health)
-        # A healthy reply needs no mention; an unhealthy one is named before what follows from it.
-        verdicts = tuple(v for v in verdicts if v.status is not Status.PASSED)
-        verdicts += tuple(check(self) for check in checks)
+        check_arguments(checks)
+        verdicts = judge_all(self, checks, without)
         if self.listener is not None:
             self.listener.heard(self, verdicts)
         if any(v.status is Status.FAILED for v in verdicts):
             raise CheckFailed(describe_failures(self, verdicts), verdicts)
         return self
 
-    def heard_by(self, listener: Listener, health: tuple[Check, ...]) -> Reply:
-        """The same reply, judged with these health checks and reporting to this listener."""
-        return replace(self, listener=listener, health=health)
+    def heard_by(self, listener: Listener, health: tuple[Check, ...], without: tuple[str, ...] = ()) -> Reply:
+        """The same reply, judged with these health checks, some left out, and reporting to this listener."""
+        return replace(self, listener=listener, health=health, without=without)
 
     def __str__(self) -> str:
         return self.text
