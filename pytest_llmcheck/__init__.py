@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from pytest_llmcheck.engines.count import Count
     from pytest_llmcheck.engines.reply import Reply
     from pytest_llmcheck.engines.score import Score
-    from pytest_llmcheck.errors import ConfigError, EngineError, LlmcheckError, ModelError, PromptError
+    from pytest_llmcheck.errors import (
+        ConfigError,
+        EngineError,
+        LlmcheckError,
+        ModelError,
+        PatternError,
+        PromptError,
+    )
     from pytest_llmcheck.session.samples import Samples
     from pytest_llmcheck.snapshots import json, text
     from pytest_llmcheck.verdict import CheckFailed, Status, Verdict
@@ -35,6 +42,7 @@ __all__ = [
     "EngineError",
     "LlmcheckError",
     "ModelError",
+    "PatternError",
     "PromptError",
     "Reply",
     "Samples",
@@ -69,7 +77,14 @@ __getattr__, __dir__ = lazily(
         "engines.count": ("Count",),
         "engines.reply": ("Reply",),
         "engines.score": ("Score",),
-        "errors": ("ConfigError", "EngineError", "LlmcheckError", "ModelError", "PromptError"),
+        "errors": (
+            "ConfigError",
+            "EngineError",
+            "LlmcheckError",
+            "ModelError",
+            "PatternError",
+            "PromptError",
+        ),
         "session.samples": ("Samples",),
         "snapshots": ("json", "text"),
         "verdict": ("CheckFailed", "Status", "Verdict"),

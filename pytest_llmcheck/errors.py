@@ -47,7 +47,11 @@ class EngineError(LlmcheckError):
         self.passing = passing
 
 
-for _error in (LlmcheckError, ConfigError, ModelError, PromptError, EngineError):
+class PatternError(LlmcheckError):
+    """A regular expression of the user was stopped: it ran for longer than it may."""
+
+
+for _error in (LlmcheckError, ConfigError, ModelError, PromptError, EngineError, PatternError):
     # Shown in failures: the name under which users import it.
     _error.__module__ = "pytest_llmcheck"
 
