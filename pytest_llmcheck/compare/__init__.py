@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmcheck.lazy import lazily
 
 if TYPE_CHECKING:
+    from pytest_llmcheck.compare.dependent import clustered, clustered_difference, paired_difference
     from pytest_llmcheck.compare.paired import Flips, flips, mcnemar
     from pytest_llmcheck.compare.rates import Interval, clopper_pearson, newcombe, samples_needed, wilson
     from pytest_llmcheck.engines.logits import kl_divergence, log_softmax
@@ -18,11 +19,14 @@ __all__ = [
     "Flips",
     "Interval",
     "clopper_pearson",
+    "clustered",
+    "clustered_difference",
     "flips",
     "kl_divergence",
     "log_softmax",
     "mcnemar",
     "newcombe",
+    "paired_difference",
     "samples_needed",
     "wilson",
 ]
@@ -30,6 +34,7 @@ __all__ = [
 _get, __dir__ = lazily(
     globals(),
     {
+        "dependent": ("clustered", "clustered_difference", "paired_difference"),
         "paired": ("Flips", "flips", "mcnemar"),
         "rates": ("Interval", "clopper_pearson", "newcombe", "samples_needed", "wilson"),
     },

@@ -56,6 +56,26 @@ def wilson(successes: int, n: int, confidence: float = 0.95, side: Side = "two")
     return _interval(_wilson, successes, n, confidence, side)
 
 
+def wilson_of_share(share: float, n: float, confidence: float = 0.95) -> Interval:
+    """`wilson` for a rate whose number of samples is an effective one, and thus no whole number.
+
+    Args:
+        share: the rate that was seen, from 0 to 1.
+        n: the effective number of samples, above 0.
+        confidence: see `wilson`.
+
+    Raises:
+        ValueError: a number out of its range.
+    """
+    __tracebackhide__ = True
+    _check_share("share", share)
+    if not is_number(n) or n <= 0:
+        raise ValueError(f"n must be above 0, got {n!r}")
+    _check_confidence(confidence)
+    low, high = (_wilson(share * n, n, (1 + confidence) / 2, lower=lower) for lower in (True, False))
+    return Interval(low, high)
+
+
 def clopper_pearson(successes: int, n: int, confidence: float = 0.95, side: Side = "two") -> Interval:
     """The exact interval of a rate: it holds the true rate at least as often as it says, often more.
 
@@ -183,7 +203,7 @@ def check_one_sided(confidence: float) -> None:
         ValueError: it is not above 0.5 and below 1.
     """
     __tracebackhide__ = True
-    if not _is_number(confidence) or not 0.5 < confidence < 1.0:
+    if not is_number(confidence) or not 0.5 < confidence < 1.0:
         raise ValueError(
             f"confidence must be above 0.5 and below 1, such as 0.95, got {confidence!r}; no number of "
             "samples gives certainty"
@@ -209,7 +229,7 @@ def _z(quantile: float) -> float:
     return NormalDist().inv_cdf(quantile)
 
 
-def _wilson(successes: float, n: int, confidence: float, *, lower: bool) -> float:
+def _wilson(successes: float, n: float, confidence: float, *, lower: bool) -> float:
     if successes == (0 if lower else n):
         return float(not lower)  # exactly; the formula would be off in the last digit
     z = _z(confidence)
@@ -246,10 +266,15 @@ def _check(successes: int, n: int, confidence: float, side: Side) -> None:
         raise ValueError(
             f"n must be at least 1, and successes at most n; got {successes} successes of {n} samples"
         )
-    if not _is_number(confidence) or not 0.0 < confidence < 1.0:
-        raise ValueError(f"confidence must be above 0 and below 1, such as 0.95, got {confidence!r}")
+    _check_confidence(confidence)
     if side not in get_args(Side):
         raise ValueError(f"side must be 'two', 'lower' or 'upper', got {side!r}")
+
+
+def _check_confidence(confidence: float) -> None:
+    __tracebackhide__ = True
+    if not is_number(confidence) or not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence must be above 0 and below 1, such as 0.95, got {confidence!r}")
 
 
 def check_counts(**counts: int) -> None:
@@ -270,10 +295,11 @@ def check_counts(**counts: int) -> None:
 
 def _check_share(name: str, value: float, *, above: bool = False) -> None:
     __tracebackhide__ = True
-    if not _is_number(value) or not 0.0 <= value <= 1.0 or (above and value == 0.0):
+    if not is_number(value) or not 0.0 <= value <= 1.0 or (above and value == 0.0):
         allowed = "above 0 and at most 1" if above else "from 0 to 1"
         raise ValueError(f"{name} must be {allowed}, got {value!r}")
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether it is a finite number, and no truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
