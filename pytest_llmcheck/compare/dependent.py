@@ -137,7 +137,7 @@ def _added(one: float, other: float, correlation: float) -> float:
 
 
 def _variance(totals: Sequence[int], sizes: Sequence[int]) -> float:
-    """Of the ratio of two sums over clusters; exactly 0 where all have the same ratio, and for one cluster."""
+    """Of the ratio of two sums over clusters; exactly 0 where all have the same ratio, and for one."""
     clusters, total, count = len(sizes), sum(totals), sum(sizes)
     if clusters < 2:
         return 0.0
