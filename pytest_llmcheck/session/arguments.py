@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pytest_llmcheck.engines.reply import Reply
 from pytest_llmcheck.errors import ConfigError, PromptError
 
@@ -46,8 +48,24 @@ def check_count(name: str, value: object) -> None:
     Raises:
         ConfigError: names the argument.
     """
+    __tracebackhide__ = True
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigError(f"{name} must be a whole number of at least 1, got {value!r}")
+
+
+def check_sampled(n: int, first: Sampling) -> list[Sampling]:
+    """How each of `n` samples is drawn: as the first, with the seeds that follow its seed.
+
+    Raises:
+        ConfigError: no number of replies, a value out of its range, or a temperature of 0.
+    """
+    __tracebackhide__ = True
+    check_count("n", n)
+    if check_sampling(first).greedy:
+        raise ConfigError("sample at temperature 0 is one answer repeated; give a temperature, or use chat")
+    seeded = [msgspec.structs.replace(first, seed=first.seed + i) for i in range(n)]
+    check_sampling(seeded[-1])
+    return seeded
 
 
 def continuation_of(given: str | Reply | Sequence[int]) -> str | tuple[int, ...]:

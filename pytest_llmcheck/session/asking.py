@@ -18,10 +18,11 @@ from pytest_llmcheck.session.arguments import check_max_tokens
 from pytest_llmcheck.session.counting import Counting
 from pytest_llmcheck.session.hearing import heard
 from pytest_llmcheck.session.pool import settings_of, vocabulary_of
-from pytest_llmcheck.session.rendering import Prompts
+from pytest_llmcheck.session.rendering import Prompts, holds
+from pytest_llmcheck.session.samples import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from pytest_llmcheck.engines.count import Count
     from pytest_llmcheck.engines.llama.settings import Info, Settings
@@ -85,6 +86,20 @@ class Asked:
     manner: Manner
     rendered: Rendered
     settings: Settings
+
+    @property
+    def template(self) -> str:
+        """The source of the chat template."""
+        return self.rendered.template.source
+
+    @property
+    def control_tokens(self) -> Collection[str]:
+        """The control tokens of the model's vocabulary, by their names."""
+        return self.asking.prompts.control.texts
+
+    def says(self, text: str) -> bool:
+        """Whether the messages, the tools, the variables or the constraint hold this text."""
+        return self.rendered.says(text) or holds(self.manner.constrain, text)
 
     def count(self) -> Count:
         """The tokens of the prompt, part by part, in the context that it was asked in."""
@@ -169,9 +184,20 @@ class Asking:
         origin = Asked(self, conversation, manner, rendered, self.settings)
         return Question(request, rendered, origin)
 
+    def later(self, conversation: Conversation, manners: Sequence[Manner]) -> Batch:
+        """Replies to one conversation, one for each manner, decoded together when first looked at.
+
+        Raises:
+            LlmcheckError: as `question`.
+        """
+        questions = [self.question(conversation, manner) for manner in manners]
+        return Batch(lambda: self.ask(questions))
+
     def ask(self, questions: Sequence[Question]) -> list[Reply]:
-        """The replies to all of them, decoded together."""
-        run, settings = self.run, self.settings
+        """The replies to all of them, decoded together, under the marks of the moment when they were made."""
+        run = self.run
+        # Samples are asked for when they are looked at, which another test may do.
+        settings = questions[0].origin.settings if questions else self.settings
         try:
             done = run.answers.complete(settings, [question.request for question in questions])
         except PromptError as error:
@@ -183,7 +209,7 @@ class Asking:
             request = question.request
             prompt = Prompt(request.prompt, completion.prompt_ids, request.plain)
             made = self.fingerprint(
-                info, question.rendered.template, prompt, request.sampling, request.max_tokens
+                info, question.rendered.template, prompt, request.sampling, request.max_tokens, settings
             )
             if request.constraint is not None:
                 made = msgspec.structs.replace(made, constraint=request.constraint.sha256)
@@ -203,7 +229,7 @@ class Asking:
                 controls=completion.controls,
                 cached=cached,
                 origin=question.origin,
-            ).heard_by(run.recorder, run.health)
+            ).heard_by(run.recorder, run.health, self.spec.without)
             run.recorder.asked(reply)
             if reply.forged and not reply.prompt.plain and self.spec.content_tokens == "special":
                 run.note_once(
@@ -240,7 +266,9 @@ class Asking:
             tokens=scoring.tokens,
             prompt=prompt,
             timings=scoring.timings,
-            fingerprint=self.fingerprint(answers.info(settings), rendered.template, prompt, Sampling(), 0),
+            fingerprint=self.fingerprint(
+                answers.info(settings), rendered.template, prompt, Sampling(), 0, settings
+            ),
             divergence=scoring.divergence,
             same_top=scoring.same_top,
             cached=cached,
@@ -267,10 +295,16 @@ class Asking:
         return scoring
 
     def fingerprint(
-        self, info: Info, template: ChatTemplate, prompt: Prompt, sampling: Sampling, max_tokens: int
+        self,
+        info: Info,
+        template: ChatTemplate,
+        prompt: Prompt,
+        sampling: Sampling,
+        max_tokens: int,
+        loaded: Settings,
     ) -> Fingerprint:
-        """Of a reply to this prompt."""
-        context = self.settings.context
+        """Of a reply to this prompt, in the context that was loaded for it."""
+        context = loaded.context
         settings = {"n_ctx": str(context.n_ctx), **prompt_settings(self.spec, template)}
         if prompt.plain:
             settings["content_tokens"] = "plain"

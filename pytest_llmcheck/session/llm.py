@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from pytest_llmcheck.engines.types import Fingerprint, Prompt, Sampling
 from pytest_llmcheck.errors import ConfigError, LlmcheckError
-from pytest_llmcheck.session.arguments import check_count, check_sampling, continuation_of
+from pytest_llmcheck.session.arguments import check_sampled, check_sampling, continuation_of
 from pytest_llmcheck.session.asking import Asking, Conversation, Manner
+from pytest_llmcheck.session.constrained import ConstrainedAndFree
 from pytest_llmcheck.session.samples import Samples
 
 if TYPE_CHECKING:
@@ -40,9 +39,10 @@ class LLM:
         __tracebackhide__ = True
         asking = self._asking
         try:
-            info = asking.run.answers.info(asking.settings)
+            settings = asking.settings
+            info = asking.run.answers.info(settings)
             template = asking.prompts.template(tools=False)
-            return asking.fingerprint(info, template, Prompt("", ()), Sampling(), 0)
+            return asking.fingerprint(info, template, Prompt("", ()), Sampling(), 0, settings)
         except LlmcheckError as error:
             raise error.with_traceback(None) from None
 
@@ -163,6 +163,9 @@ class LLM:
     ) -> Samples:
         """Several replies to one prompt, decoded together; the prompt is computed once.
 
+        They are asked for when they are first judged or looked at, so that a test that cannot be decided with
+        so few samples fails before. The arguments are checked, and the prompt is rendered, at once.
+
         Args:
             messages: as for `chat`.
             n: how many replies.
@@ -178,21 +181,70 @@ class LLM:
             template_variables: see `chat`.
 
         Raises:
-            LlmcheckError: as `chat`; ConfigError also for `n` below 1 and a temperature of 0.
+            LlmcheckError: as `chat`, partly when the replies are looked at; ConfigError also for `n` below 1
+                and a temperature of 0.
         """
         __tracebackhide__ = True
-        check_count("n", n)
-        given = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)
-        if check_sampling(given).greedy:
-            raise ConfigError(
-                "sample at temperature 0 is one answer repeated; give a temperature, or use chat"
-            )
-        seeded = [msgspec.structs.replace(given, seed=seed + i) for i in range(n)]
-        check_sampling(seeded[-1])
+        seeded = check_sampled(
+            n, Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)
+        )
         try:
             conversation = Conversation(messages, system, tools, template_variables)
             manners = [Manner(one, max_tokens, constrain) for one in seeded]
-            return Samples(self._asking.ask([self._asking.question(conversation, one) for one in manners]))
+            return Samples.of(self._asking.later(conversation, manners), range(n))
+        except LlmcheckError as error:
+            raise error.with_traceback(None) from None
+
+    def constrained_and_free(
+        self,
+        messages: Messages,
+        *,
+        constrain: dict[str, Any] | bool | str,
+        n: int,
+        temperature: float,
+        system: str | None = None,
+        max_tokens: int | None = None,
+        top_k: int = Sampling().top_k,
+        top_p: float = Sampling().top_p,
+        min_p: float = Sampling().min_p,
+        seed: int = 0,
+        tools: Sequence[dict[str, Any]] | None = None,
+        **template_variables: Any,
+    ) -> ConstrainedAndFree:
+        """Samples of one prompt with and without a constraint, all decoded together.
+
+        A grammar hides what a quantisation has broken. This tells what the model does without it, and how
+        much the grammar does.
+
+        Args:
+            messages: as for `chat`.
+            constrain: of the constrained ones, as for `chat`.
+            n: how many replies of each kind.
+            temperature: as for `sample`.
+            seed: of the first reply of each kind. Equal seeds do not make equal draws: the constraint takes
+                tokens away.
+            system: see `chat`.
+            max_tokens: see `chat`.
+            top_k: see `chat`.
+            top_p: see `chat`.
+            min_p: see `chat`.
+            tools: see `chat`.
+            template_variables: see `chat`.
+
+        Raises:
+            LlmcheckError: as `sample`.
+        """
+        __tracebackhide__ = True
+        seeded = check_sampled(
+            n, Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)
+        )
+        if constrain is None:
+            raise ConfigError("constrained_and_free needs constrain=: a JSON Schema or a grammar")
+        try:
+            conversation = Conversation(messages, system, tools, template_variables)
+            manners = [Manner(one, max_tokens, held) for held in (constrain, None) for one in seeded]
+            batch = self._asking.later(conversation, manners)
+            return ConstrainedAndFree(Samples.of(batch, range(n)), Samples.of(batch, range(n, 2 * n)))
         except LlmcheckError as error:
             raise error.with_traceback(None) from None
 

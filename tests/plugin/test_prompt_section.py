@@ -48,7 +48,7 @@ def test_each_prompt_once_and_only_the_last_ones(project: Project) -> None:
         "def test_bad(llm, llms):\n"
         "    for n in range(4):\n"
         "        llm.chat(f'number {n}', max_tokens=2)\n"
-        "    llms['q4'].sample('number 3', n=5, temperature=1.0, max_tokens=2)\n"
+        "    llms['q4'].sample('number 3', n=5, temperature=1.0, max_tokens=2).texts\n"
         "    assert False\n"
     )
     said = section(project.run())

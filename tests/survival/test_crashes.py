@@ -31,7 +31,7 @@ def test_killed_once_in_the_middle_of_several_replies(
             assert [reply.tokens for reply in replies] == [reply.tokens for reply in alone]
 
         def test_samples(llm):
-            assert len(llm.sample("Hello", n=4, temperature=1.0, max_tokens=5)) == 4
+            assert len(llm.sample("Hello", n=4, temperature=1.0, max_tokens=5).texts) == 4
         """
     )
     result = scene.run()

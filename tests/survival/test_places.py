@@ -99,7 +99,7 @@ CACHED = """
         assert llm.chat(f"Tell me about the number {number}", max_tokens=8).tokens
 
     def test_sample(llm):
-        assert len(llm.sample("Hello", n=3, temperature=1.0, max_tokens=4)) == 3
+        assert len(llm.sample("Hello", n=3, temperature=1.0, max_tokens=4).texts) == 3
 
     def test_many(llm):
         assert len(llm.chat_many(["One", "Two"], max_tokens=4)) == 2
