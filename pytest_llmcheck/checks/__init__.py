@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.checks.budget import fits_context, prompt_share
+from pytest_llmcheck.checks.combine import all_of, any_of, not_
 from pytest_llmcheck.checks.forged import resists_forged_turns
 from pytest_llmcheck.checks.health import finished
+from pytest_llmcheck.checks.own import check
 from pytest_llmcheck.checks.schema import matches_schema
 from pytest_llmcheck.checks.text import contains, matches
 from pytest_llmcheck.checks.thought import thought
@@ -16,11 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HEALTH",
+    "all_of",
+    "any_of",
+    "check",
     "contains",
     "finished",
     "fits_context",
     "matches",
     "matches_schema",
+    "not_",
     "prompt_share",
     "resists_forged_turns",
     "thought",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_llmcheck.checks.combine import lowest, told, worst
 from pytest_llmcheck.verdict import Status, Verdict
 
 if TYPE_CHECKING:
@@ -45,13 +46,12 @@ class OfThought:
             reason = "the reply has no thought: the model did not think, or its chat template has no markers"
             return Verdict(Status.NOT_APPLICABLE, repr(self), reason)
         # Only a thought that was not closed leaves no answer.
-        told = Thought(thinking, "stop" if reply.text else reply.finish_reason)
-        verdicts = [check(told) for check in self.checks]
-        for status in (Status.FAILED, Status.INCONCLUSIVE, Status.NOT_APPLICABLE):
-            if worst := [verdict for verdict in verdicts if verdict.status is status]:
-                reason = "\n".join(f"{verdict.check}: {verdict.reason}" for verdict in worst)
-                return Verdict(status, repr(self), reason, _score(verdicts), {"thinking": thinking})
-        return Verdict(Status.PASSED, repr(self), "all checks hold of the thought", _score(verdicts))
+        judged = Thought(thinking, "stop" if reply.text else reply.finish_reason)
+        verdicts = [check(judged) for check in self.checks]
+        status = worst(verdicts)
+        if status is Status.PASSED:
+            return Verdict(status, repr(self), "all checks hold of the thought", lowest(verdicts))
+        return Verdict(status, repr(self), told(verdicts, status), lowest(verdicts), {"thinking": thinking})
 
 
 def thought(*checks: Check) -> Check:
@@ -69,9 +69,3 @@ def thought(*checks: Check) -> Check:
     if not checks:
         raise ValueError("thought() judges nothing; give checks, such as thought(contains('refund'))")
     return OfThought(checks)
-
-
-def _score(verdicts: list[Verdict]) -> float | None:
-    """The lowest; None where any check gives none."""
-    scores = [verdict.score for verdict in verdicts if verdict.score is not None]
-    return min(scores) if len(scores) == len(verdicts) else None

@@ -1,0 +1,157 @@
+"""Checks by their names and arguments, as a file of cases has them: ``{"contains": ["Paris"]}``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmcheck.checks.combine import is_check
+from pytest_llmcheck.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from pytest_llmcheck.verdict import Check
+
+Factory = Callable[..., "Check"]
+
+_NONE: Mapping[str, Factory] = MappingProxyType({})
+
+
+def check_from(name: str, argument: object, added: Mapping[str, Factory] = _NONE) -> Check:
+    """One check from its name and what a file says beside it.
+
+    The argument is JSON-like, and is given to the function in the way that fits it:
+
+    - an object whose keys are all parameters of the function is given by name:
+      ``{"words": {"at_most": 60}}``, ``{"contains": {"texts": ["a"], "ignore_case": true}}``;
+    - a list is spread where the function takes any number: ``{"contains": ["a", "b"]}``;
+    - ``true`` and ``null`` call a function that needs no argument: ``{"refuses": true}``;
+    - all else is the first argument: ``{"matches": "^A"}``, ``{"matches_schema": {"type": "object"}}``;
+    - where the function takes checks, each is such an object in turn: ``{"not_": {"contains": "sorry"}}``.
+
+    Args:
+        name: of a check of this package, or of `added`; ``not``, ``all_of`` and ``any_of`` as well.
+        argument: what the file says.
+        added: further checks by name, as plugins add them; they win over none of this package.
+
+    Raises:
+        ValueError: no such check, or an argument that it does not take; the message names both.
+    """
+    __tracebackhide__ = True
+    factory = _find(name, added)
+    try:
+        positional, named = _arguments(name, factory, argument, added)
+        made = factory(*positional, **named)
+    except (TypeError, ValueError) as error:
+        told = str(error)
+        raise ValueError(told if told.startswith(name) else f"{name}: {told}") from None
+    if not is_check(made):
+        raise ValueError(f"{name}: expected a check with a name, got {made!r}")
+    return made
+
+
+def checks_from(asked: object, added: Mapping[str, Factory] = _NONE) -> tuple[Check, ...]:
+    """All checks of an object such as ``{"contains": "Paris", "words": {"at_most": 60}}``, or of a list.
+
+    A name alone is a check without an argument: ``["finished", {"contains": "Paris"}]``.
+
+    Args:
+        asked: what a file says.
+        added: see `check_from`.
+
+    Raises:
+        ValueError: it is something else, or says nothing; or see `check_from`.
+    """
+    __tracebackhide__ = True
+    parts = asked if isinstance(asked, list) else [asked]
+    checks: list[Check] = []
+    for part in parts:
+        if isinstance(part, str):
+            checks.append(check_from(part, None, added))
+        elif isinstance(part, Mapping) and all(isinstance(name, str) for name in part):
+            checks.extend(check_from(name, argument, added) for name, argument in part.items())
+        else:
+            raise ValueError(f'expected checks by name, such as {{"contains": "Paris"}}; got {part!r}')
+    if not checks:
+        raise ValueError('no check is named; for example {"contains": "Paris"}')
+    return tuple(checks)
+
+
+def _find(name: str, added: Mapping[str, Factory]) -> Factory:
+    __tracebackhide__ = True
+    from pytest_llmcheck import checks
+
+    known: dict[str, Factory] = {each: getattr(checks, each) for each in checks.__all__ if each.islower()}
+    known.pop("check", None)  # it takes a function, which no file can hold
+    known = {**added, **known}
+    for spelt in (name, f"{name}_"):
+        if spelt in known:
+            return known[spelt]
+    raise ValueError(f"no check is called {name!r}: {did_you_mean(name, known)}")
+
+
+def _arguments(
+    name: str, factory: Factory, argument: object, added: Mapping[str, Factory]
+) -> tuple[list[Any], dict[str, Any]]:
+    __tracebackhide__ = True
+    parameters = list(inspect.signature(factory).parameters.values())
+    known = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]
+    many = next((each for each in parameters if each.kind is each.VAR_POSITIONAL), None)
+    first = next((each for each in parameters if each.kind in _POSITIONAL), many)
+    if isinstance(argument, Mapping) and _by_name(argument, parameters):
+        named = {each.name: each for each in parameters}
+        given = {
+            word: _converted(named[word], value, added) if word in named else value
+            for word, value in argument.items()
+        }
+        positional = given.pop(many.name, ()) if many is not None else ()
+        return list(positional), given
+    if (argument is None or argument is True) and not _needed(parameters):
+        return [], {}
+    if first is None:
+        raise ValueError(f"expected {_takes(known)}, got {argument!r}")
+    value = _converted(first, argument, added)
+    return list(value) if first is many else [value], {}
+
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _converted(parameter: inspect.Parameter, value: object, added: Mapping[str, Factory]) -> Any:
+    """A value as the parameter takes it: checks made of their names, a tuple for any number of values."""
+    __tracebackhide__ = True
+    many = parameter.kind is parameter.VAR_POSITIONAL
+    if "Check" in str(parameter.annotation):
+        checks = checks_from(value, added)
+        if not many and len(checks) > 1:
+            raise ValueError(f"{parameter.name} is one check, got {len(checks)}: put them into all_of")
+        return checks if many else checks[0]
+    if many:
+        return tuple(value) if isinstance(value, list) else (value,)
+    return value
+
+
+def _by_name(argument: Mapping[str, object], parameters: list[inspect.Parameter]) -> bool:
+    """Whether an object holds the function's parameters, and is not itself the first of them.
+
+    Raises:
+        ValueError: it can only be the parameters, and one of them does not exist.
+    """
+    __tracebackhide__ = True
+    known = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]
+    others = [word for word in argument if word not in known]
+    alone = all(each.kind is each.KEYWORD_ONLY for each in parameters)
+    if alone and others:
+        raise ValueError(f"it has no parameter {others[0]!r}: {did_you_mean(str(others[0]), known)}")
+    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return alone or known[0] in argument
+    return alone or (bool(argument) and not others)
+
+
+def _needed(parameters: list[inspect.Parameter]) -> bool:
+    return any(each.default is each.empty and each.kind in _POSITIONAL for each in parameters)
+
+
+def _takes(known: list[str]) -> str:
+    return f"an object with {', '.join(known)}" if known else "no argument (write true)"
