@@ -12,6 +12,9 @@ PARAMETER = "_llm_model"
 LADDER = "_llm_n_ctx"
 """The private fixture that is parametrised where a mark has several context lengths."""
 
+CASES = "llm_cases"
+"""The mark of tests that run once for each case of a file."""
+
 NEEDS_MODEL = "_llmcheck_run"
 """The private fixture that every test which may ask a model depends on."""
 

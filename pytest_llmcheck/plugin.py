@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llmcheck.items import LADDER, NEEDS_MODEL, PARAMETER
+from pytest_llmcheck.items import CASES, LADDER, NEEDS_MODEL, PARAMETER
 from pytest_llmcheck.wiring import State
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from pytest_llmcheck.case_tests import CaseTests
     from pytest_llmcheck.session.llm import LLM
     from pytest_llmcheck.session.run import LLMs, Run
     from pytest_llmcheck.snapshots import LlmSnapshot
@@ -70,6 +71,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "llm(system, max_tokens, n_ctx, models): settings of tests that use the llm fixture",
     )
+    config.addinivalue_line(
+        "markers",
+        f"{CASES}(path, id): run the test once for each case of a .jsonl, .csv or .tsv file beside it",
+    )
     state = config.stash[STATE] = State(config)
     config.pluginmanager.register(_Reports(state), "llmcheck-reports")
     if config.pluginmanager.hasplugin("xdist"):
@@ -83,8 +88,10 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test once for each active model and context length; last, so that they end the id."""
+    """Run a test once for each case, active model and context length; last, so that they end the id."""
     state, test = metafunc.config.stash[STATE], metafunc.definition
+    if test.get_closest_marker(CASES):
+        _cases(metafunc.config).multiply(metafunc)
     if PARAMETER in metafunc.fixturenames and (names := state.names_for(test)) is not None:
         metafunc.parametrize(PARAMETER, names, indirect=True, scope="session", ids=names)
     if LADDER in metafunc.fixturenames and (lengths := state.lengths_for(test)):
@@ -109,7 +116,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Refuse a mark that is wrong, and skip a test that is for other models."""
+    """Refuse a mark that is wrong, give a test its case, and skip one that is for other models."""
+    if item.get_closest_marker(CASES):
+        _cases(item.config).prepare(item)
     if NEEDS_MODEL in getattr(item, "fixturenames", ()):
         item.config.stash[STATE].check_before(item)
 
@@ -137,6 +146,8 @@ def pytest_runtest_makereport(
     """Take what was asked and judged along on the report; undecided is never passed."""
     report = yield
     item.config.stash[STATE].complete(item, call, report)
+    if report.failed and item.get_closest_marker(CASES):
+        _cases(item.config).locate(item, report)
     return report
 
 
@@ -198,6 +209,13 @@ class _XdistHooks:
     def pytest_configure_node(self, node: Any) -> None:
         """Know the name under which the workers of this run meet."""
         self._state.workers_meet_at(node.workerinput["testrunuid"])
+
+
+def _cases(config: pytest.Config) -> CaseTests:
+    """Asked for where a test carries the mark, and nowhere else."""
+    from pytest_llmcheck.case_tests import CaseTests
+
+    return CaseTests.of(config)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,78 @@
+"""One case of a file, or the line that should have been one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmcheck.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Case(Mapping[str, Any]):
+    """One line of a file of cases: a read-only mapping of its fields.
+
+    Two cases are equal if their fields are.
+
+    Attributes:
+        id: the case in the test's id, unique in its file.
+        source: where it stands, such as ``tests/cases.jsonl:3``; the line is the first of the record.
+    """
+
+    id: str
+    source: str
+    _fields: Mapping[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._fields[name]
+        except KeyError:
+            hint = did_you_mean(str(name), self._fields)
+            raise KeyError(f"the case at {self.source} has no field {name!r}: {hint}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._fields
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __repr__(self) -> str:
+        return f"<case {self.id!r} of {self.source}>"
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is no case, or none for the test that asks.
+
+    Attributes:
+        id: stands for the case in the test's id.
+        problem: what is wrong, where, and the remedy.
+    """
+
+    id: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFile:
+    """What a file holds.
+
+    Attributes:
+        shown: the file's path, for messages.
+        lines: its cases in their order, and among them the lines that are none; at least one is a case.
+    """
+
+    shown: str
+    lines: tuple[Case | BadLine, ...]
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The names of fields that at least one case has."""
+        return frozenset(name for case in self.lines if isinstance(case, Case) for name in case)
