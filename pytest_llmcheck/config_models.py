@@ -20,13 +20,13 @@ from pytest_llmcheck.models.spec import CACHE_TYPES, QUANTISED_CACHE_TYPES, Lora
 from pytest_llmcheck.prompts.override import RENDERED, template_override
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
 _PLAIN = ("n_ctx", "width", "threads", "device", "flash_attention", "content_tokens", "system")
 _GPU = ("gpu_layers", "main_gpu", "split_mode", "require_gpu")
 _READ = ("audit_ignore", "chat_template", "date", "kv", "lora", "rope", "template_variables", "tensor_split")
-_INHERITED = (*_PLAIN, *_GPU, *_READ)
+_INHERITED = (*_PLAIN, *_GPU, *_READ, "without")
 _TABLES_INSIDE = frozenset({"rope", "template_variables"})
 _NAME_REFUSED = frozenset(",[]/")
 
@@ -36,9 +36,13 @@ class ModelReader(TableReader):
 
     Attributes:
         ignored: findings of the audit that are accepted for every model.
+        without: health checks that no reply is held to.
+        health: gives the names of all health checks; None takes names as they are.
     """
 
     ignored: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    health: Callable[[], Collection[str]] | None = None
 
     def models(self, declared: Mapping[str, Any]) -> dict[str, ModelSpec]:
         """All of them, in the order of the file."""
@@ -88,7 +92,7 @@ class ModelReader(TableReader):
             self.known(table.from_, tables, f"{at}.from")
             base = self.make(table.from_, tables, made, (*pending, name))
         given = self.given(table, at)
-        fresh = {"audit_ignore": self.ignored}
+        fresh = {"audit_ignore": self.ignored, "without": self.without}
         inherited = {key: getattr(base, key) for key in _INHERITED} if base else fresh
         spec = ModelSpec(
             name=name,
@@ -117,6 +121,8 @@ class ModelReader(TableReader):
         if table.audit_ignore is not None:
             own = self.findings(table.audit_ignore, f"{at}.audit_ignore")
             found["audit_ignore"] = (*self.ignored, *own)
+        if table.without is not None:
+            found["without"] = (*self.without, *self.health_checks(table.without, f"{at}.without"))
         if table.kv is not None:
             found["kv"] = self.kv(table.kv, f"{at}.kv")
         if table.lora is not None:
@@ -139,6 +145,15 @@ class ModelReader(TableReader):
             if each not in IDS:
                 self.fail(at, f"no finding has the id {each!r}; {did_you_mean(each, IDS)}")
         return tuple(ids)
+
+    def health_checks(self, names: Sequence[str], at: str) -> tuple[str, ...]:
+        """Names of health checks, each of them known."""
+        # Only a configuration that leaves one out pays for the imports.
+        known = self.health() if names and self.health is not None else names
+        for each in names:
+            if each not in known:
+                self.fail(at, f"no health check has the name {each!r}; {did_you_mean(each, known)}")
+        return tuple(names)
 
     def quant(self, at: str, quant: str | None) -> str | None:
         """llama.cpp's name of a quantisation that can be made."""

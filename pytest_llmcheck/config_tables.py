@@ -79,6 +79,7 @@ class ModelTable(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     content_tokens: ContentTokens | None = None
     system: str | None = None
     audit_ignore: list[str] | None = None
+    without: list[str] | None = None
 
 
 class TopTable(msgspec.Struct, frozen=True):
@@ -90,6 +91,7 @@ class TopTable(msgspec.Struct, frozen=True):
     max_tokens: Annotated[int, msgspec.Meta(ge=1, le=_INT32)] = 512
     cache_size: Annotated[int, msgspec.Meta(ge=1, le=_INT32)] = 1024
     audit_ignore: list[str] = []
+    without: list[str] = []
     models: dict[str, Any] = {}
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_llmcheck.explaining import explain
 from pytest_llmcheck.items import (
     NEEDS_MODEL,
     PARAMETER,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from pytest_llmcheck.session.plan import Plan
     from pytest_llmcheck.session.run import Run
     from pytest_llmcheck.snapshots import LlmSnapshot
-    from pytest_llmcheck.verdict import Verdict
+    from pytest_llmcheck.verdict import Check, Verdict
 
 XDIST_WORKER = "workerinput"
 UNDECIDED = pytest.StashKey[list["Verdict"]]()
@@ -60,11 +61,21 @@ class State:
         """The project's settings.
 
         Raises:
-            ConfigError: they are wrong.
+            ConfigError: they are wrong, or the health checks of a plugin.
         """
         from pytest_llmcheck.config import load_config
 
-        return load_config(self._pytest.rootpath)
+        config = load_config(self._pytest.rootpath, lambda: [check.name for check in self.health])
+        # Most runs have no such plugin, and import no check yet.
+        _ = self._pytest.hook.pytest_llmcheck_health_checks.get_hookimpls() and self.health
+        return config
+
+    @cached_property
+    def health(self) -> tuple[Check, ...]:
+        """The checks that every reply is held to: ours, then those of plugins."""
+        from pytest_llmcheck.health import health_checks
+
+        return health_checks(self._pytest)
 
     @cached_property
     def active(self) -> tuple[ModelSpec, ...]:
@@ -100,16 +111,15 @@ class State:
 
             # It starts while all else is imported and read.
             RENDERER.prepare()
-            from pytest_llmcheck.checks import HEALTH
             from pytest_llmcheck.session.pool import shared_folder
             from pytest_llmcheck.session.run import Run
 
             worker = getattr(self._pytest, XDIST_WORKER, None)
-            added = self._pytest.hook.pytest_llmcheck_health_checks(config=self._pytest)
             self._run = Run(
                 self.config,
                 self.active,
-                health=(*HEALTH, *(check for checks in added for check in checks)),
+                health=self.health,
+                tool_formats=lambda: self._pytest.hook.pytest_llmcheck_tool_formats(config=self._pytest),
                 folder=None if worker is None else shared_folder(worker["testrunuid"]),
                 progress=self._progress(),
                 recorder=self.recorder,
@@ -293,16 +303,7 @@ class State:
 
     def explain(self, op: str, left: object, right: object) -> list[str] | None:
         """Lines for an assertion that compared with a baseline."""
-        import sys
-
-        # If nobody has used a snapshot, neither side is one.
-        room = sys.modules.get("pytest_llmcheck.snapshots.snapshot")
-        if room is None or op not in ("==", "!="):
-            return None
-        for side in (left, right):
-            if isinstance(side, room.LlmSnapshot):
-                return list(side.explain()) or None
-        return None
+        return explain(op, left, right)
 
     # -- reports --------------------------------------------------------------------------------
 

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from pytest_llmcheck.verdict import Check, Verdict
 
 
+def is_check(value: object) -> bool:
+    """Whether it can judge: an object with a name that can be called; see `Check`."""
+    return callable(value) and isinstance(getattr(value, "name", None), str)
+
+
 def check_arguments(checks: Sequence[object]) -> None:
     """Refuse what is no check, before anything is judged.
 
@@ -24,7 +29,7 @@ def check_arguments(checks: Sequence[object]) -> None:
     """
     __tracebackhide__ = True
     for check in checks:
-        if isinstance(check, str) or not isinstance(getattr(check, "name", None), str):
+        if not is_check(check):
             hint = f"contains({check!r})" if isinstance(check, str) else "contains('text') or finished()"
             raise TypeError(f"expect takes checks such as {hint}, got {check!r}")
 

@@ -83,11 +83,7 @@ def index_at(reply: Written, position: int) -> int | None:
     start = "".join(reply.raw[place] for place in visible).rfind(reply.text)
     if start < 0:
         return None
-    place = visible[start + position]
-    for index, (begin, end) in enumerate(spans_of(reply.tokens, reply.raw)):
-        if begin <= place < end:
-            return index
-    return None
+    return _index_of(reply, visible[start + position])
 
 
 def token_at(reply: object, position: int) -> Token | None:
@@ -107,6 +103,27 @@ def token_at(reply: object, position: int) -> Token | None:
         return written.end
     index = index_at(written, position)
     return None if index is None else written.tokens[index]
+
+
+def token_of(reply: object, place: int) -> Token | None:
+    """The token that wrote a place of `Reply.raw`; None where it is not known.
+
+    Args:
+        reply: whatever is judged; only a `Reply` has tokens.
+        place: in what the model wrote, thoughts and control tokens included, in characters.
+    """
+    if not getattr(reply, "tokens", ()):
+        return None
+    written: Written = reply  # type: ignore[assignment]  # what has tokens is a Reply
+    index = _index_of(written, place)
+    return None if index is None else written.tokens[index]
+
+
+def _index_of(reply: Written, place: int) -> int | None:
+    for index, (begin, end) in enumerate(spans_of(reply.tokens, reply.raw)):
+        if begin <= place < end:
+            return index
+    return None
 
 
 def odds(token: Token, most: int = 3) -> str:

@@ -10,12 +10,13 @@ from pytest_llmcheck.strict_json import NotJSONError, line_and_column, parse
 from pytest_llmcheck.verdict import CheckFailed, Status, Verdict, so_many
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping, Sequence
 
     from pytest_llmcheck.engines.count import Count
     from pytest_llmcheck.engines.types import Fingerprint, FinishReason, Prompt, Timings, Token
     from pytest_llmcheck.models.spec import ContentTokens
     from pytest_llmcheck.prompts.forged import Spans
+    from pytest_llmcheck.prompts.tool_calls import BrokenCall, ToolCall, ToolFormat
     from pytest_llmcheck.verdict import Check
 
 
@@ -28,6 +29,17 @@ class Listener(Protocol):
 
 class Origin(Protocol):
     """What a reply answers; checks that need more than the reply ask it."""
+
+    @property
+    def template(self) -> str:
+        """The source of the chat template."""
+
+    @property
+    def control_tokens(self) -> Collection[str]:
+        """The control tokens of the model's vocabulary, by their names."""
+
+    def says(self, text: str) -> bool:
+        """Whether what was given to the chat template, or to the constraint, holds this text."""
 
     def count(self) -> Count:
         """The tokens of the prompt, part by part."""
@@ -54,6 +66,10 @@ class Reply:
         thinking: the thought before the answer, without its markers; None where the model did not think.
         raw: all that the model wrote: the thought with its markers, and control tokens by their names.
         controls: begin and end of those control tokens in `raw`, in characters; in order.
+        tool_calls: the calls of tools in it, in order; empty where the request gave no tools.
+        broken_calls: what begins like a call and is none.
+        tools: the definitions of the tools that the request gave.
+        tool_format: how the chat template has calls written; None without tools, or where that is not known.
         cached: whether it came from the reply cache; `timings` are then those of the time when it was made.
     """
 
@@ -69,6 +85,10 @@ class Reply:
     thinking: str | None = None
     raw: str = field(default="", repr=False)
     controls: Spans = field(default=(), repr=False)
+    tool_calls: tuple[ToolCall, ...] = field(default=(), hash=False)
+    broken_calls: tuple[BrokenCall, ...] = field(default=(), repr=False)
+    tools: Sequence[Mapping[str, Any]] = field(default=(), compare=False, repr=False)
+    tool_format: ToolFormat | None = field(default=None, compare=False, repr=False)
     cached: bool = field(default=False, compare=False)
     health: tuple[Check, ...] = field(default=(), compare=False, repr=False)
     without: tuple[str, ...] = field(default=(), compare=False, repr=False)

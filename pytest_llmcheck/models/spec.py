@@ -90,6 +90,7 @@ class ModelSpec:
             as servers do, or are letters only (``plain``).
         system: the system prompt used where a test gives none.
         audit_ignore: ids of the audit's findings that are known and accepted.
+        without: names of the health checks that its replies are not held to.
         origin: the file that declares it, for messages; None for a file named on the command line.
     """
 
@@ -118,4 +119,5 @@ class ModelSpec:
     content_tokens: ContentTokens = "special"
     system: str | None = None
     audit_ignore: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     origin: Path | None = None

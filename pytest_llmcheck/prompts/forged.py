@@ -8,6 +8,7 @@ those that the template writes.
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_llmcheck.errors import PromptError
@@ -40,7 +41,6 @@ class ControlTexts:
 
     def __init__(self, read: Callable[[], Iterable[str]]) -> None:
         self._read = read
-        self._pattern: re.Pattern[str] | None = None
 
     def sub(self, replace: Callable[[re.Match[str]], str], text: str) -> str:
         """The text with every control token in it replaced, longer ones first where several match."""
@@ -54,11 +54,14 @@ class ControlTexts:
             return []
         return self._compiled.findall(text)
 
-    @property
+    @cached_property
+    def texts(self) -> frozenset[str]:
+        """All of them."""
+        return frozenset(self._read())
+
+    @cached_property
     def _compiled(self) -> re.Pattern[str]:
-        if self._pattern is None:
-            self._pattern = control_pattern(self._read())
-        return self._pattern
+        return control_pattern(self.texts)
 
 
 def control_texts(header: GGUFHeader) -> set[str]:

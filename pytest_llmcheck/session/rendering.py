@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_llmcheck.errors import ConfigError, PromptError, did_you_mean
@@ -11,8 +12,6 @@ from pytest_llmcheck.prompts.variables import model_variables
 from pytest_llmcheck.session.arguments import ARGUMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from pytest_llmcheck.models import ResolvedModel
     from pytest_llmcheck.models.spec import ContentTokens
     from pytest_llmcheck.prompts import Messages
@@ -40,6 +39,19 @@ class Rendered(NamedTuple):
     forged: tuple[str, ...] = ()
     plain: Spans = ()
 
+    def says(self, text: str) -> bool:
+        """Whether what the template was given holds this text."""
+        return holds((self.messages, self.tools, self.variables), text)
+
+
+def holds(given: object, text: str) -> bool:
+    """Whether a text stands in one of the texts in lists and mappings, however deep."""
+    if isinstance(given, str):
+        return text in given
+    if isinstance(given, Mapping):
+        return any(holds(key, text) or holds(value, text) for key, value in given.items())
+    return isinstance(given, Sequence) and any(holds(item, text) for item in given)
+
 
 class Prompts:
     """Renders messages with the chat template of a model."""
@@ -48,7 +60,7 @@ class Prompts:
         self._model = model
         self._templates: dict[bool, ChatTemplate] = {}
         header = model.header
-        self._control = ControlTexts(lambda: control_texts(header))
+        self.control = ControlTexts(lambda: control_texts(header))
 
     def template(self, *, tools: bool) -> ChatTemplate:
         """The model's template, or the one that it has for tools."""
@@ -102,10 +114,10 @@ class Prompts:
             conversation = with_system(conversation, system)
         elif spec.system is not None and not any(m["role"] == "system" for m in conversation):
             conversation = with_system(conversation, spec.system)
-        forged = forged_in(conversation, self._control)
+        forged = forged_in(conversation, self.control)
         text = template.render(conversation, tools=tools, **variables)
         if not forged or (content_tokens or spec.content_tokens) == "special":
             return Rendered(text, template, conversation, tools, variables, forged)
-        hidden = hide(conversation, self._control)
+        hidden = hide(conversation, self.control)
         text, plain = hidden.reveal(template.render(hidden.messages, tools=tools, **variables), text)
         return Rendered(text, template, conversation, tools, variables, forged, plain)

@@ -29,6 +29,11 @@ class Known:
     """Where a reply comes from."""
 
     counted: Count
+    template: str = ""
+    control_tokens: frozenset[str] = frozenset()
+
+    def says(self, text: str) -> bool:
+        raise NotImplementedError
 
     def count(self) -> Count:
         return self.counted
