@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_llmcheck.lazy import lazily
 
 if TYPE_CHECKING:
+    from pytest_llmcheck.cases import Case
     from pytest_llmcheck.checks import (
         all_of,
         any_of,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from pytest_llmcheck.verdict import CheckFailed, Status, Verdict
 
 __all__ = [
+    "Case",
     "CheckFailed",
     "ConfigError",
     "Count",
@@ -72,6 +74,7 @@ __all__ = [
 __getattr__, __dir__ = lazily(
     globals(),
     {
+        "cases": ("Case",),
         "checks": (
             "all_of",
             "any_of",

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_llmcheck.cases import BadLine, Case, CaseFile, read_cases
+from pytest_llmcheck.cases import CHECKS, BadLine, Case, CaseFile, read_cases
 from pytest_llmcheck.errors import ConfigError, did_you_mean
 from pytest_llmcheck.items import CASES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
 
 CASE = "case"
 """The argument that is given the whole case."""
@@ -60,7 +60,7 @@ class CaseTests:
             self._wrong[test.nodeid] = str(error)
             return
         self._arguments[test.nodeid] = names
-        lines = [_with_all(line, names) for line in file.lines]
+        lines = [_for_test(line, names) for line in file.lines]
         metafunc.parametrize(
             names, [pytest.param(*(_Given(line, name) for name in names), id=line.id) for line in lines]
         )
@@ -93,7 +93,9 @@ class CaseTests:
             if isinstance(case, BadLine):
                 pytest.fail(case.problem, pytrace=False)
             # The same lists and dicts are given to this test on other models.
-            params[name] = copy.deepcopy(case if name == CASE else case[name])
+            params[name] = (
+                case.checks if name == CHECKS else copy.deepcopy(case if name == CASE else case[name])
+            )
 
     def locate(self, item: pytest.Item, report: pytest.TestReport) -> None:
         """Say of a failed test where its case stands."""
@@ -165,8 +167,8 @@ def _problem_of(
     return None
 
 
-def _with_all(line: Case | BadLine, names: Iterable[str]) -> Case | BadLine:
-    """The same, if it has every field that is asked for."""
+def _for_test(line: Case | BadLine, names: Collection[str]) -> Case | BadLine:
+    """The same, if it has all that the test takes of it."""
     if isinstance(line, BadLine):
         return line
     if lacking := [name for name in names if name != CASE and name not in line]:
@@ -174,4 +176,10 @@ def _with_all(line: Case | BadLine, names: Iterable[str]) -> Case | BadLine:
             line.id,
             f"{line.source}: has no field {lacking[0]!r}, which the test takes; it has {', '.join(line)}",
         )
+    if CHECKS in names:
+        # Told now, not after the model was asked.
+        try:
+            _ = line.checks
+        except ConfigError as error:
+            return BadLine(line.id, str(error))
     return line

@@ -175,8 +175,13 @@ def test_python(page: str, folder: Path) -> None:
     tiny_llama(folder / "model.gguf")
     scripts = []
     count = skipped = 0
+    for block in blocks(page, "json"):
+        if block.note.startswith("file: "):
+            (folder / block.note.removeprefix("file: ")).write_text(block.text, encoding="utf-8")
     for at, block in enumerate(blocks(page, "python")):
         tests = len(re.findall(r"^def test_", block.text, re.MULTILINE))
+        if block.note.startswith("tests: "):
+            tests = int(block.note.removeprefix("tests: "))
         if not tests:
             scripts.append(block)
             continue

@@ -6,10 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmcheck.errors import did_you_mean
+from pytest_llmcheck.errors import ConfigError, did_you_mean
+from pytest_llmcheck.strict_json import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pytest_llmcheck.verdict import Check
+
+CHECKS = "checks"
+"""The field that names checks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -26,6 +32,26 @@ class Case(Mapping[str, Any]):
     id: str
     source: str
     _fields: Mapping[str, Any]
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The checks that the field ``checks`` names, for ``reply.expect(*case.checks)``.
+
+        In CSV the field is JSON, or the name of one check that needs no argument.
+
+        Raises:
+            KeyError: the case has no such field.
+            ConfigError: it names no checks.
+        """
+        from pytest_llmcheck.checks.by_name import checks_from
+
+        asked = self[CHECKS]
+        try:
+            if isinstance(asked, str) and asked.lstrip().startswith(("{", "[")):
+                asked = parse(asked)
+            return checks_from(asked)
+        except ValueError as error:
+            raise ConfigError(f"{self.source}: {CHECKS}: {error}") from None
 
     def __getitem__(self, name: str) -> Any:
         try:
