@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
 BIN = Path(sys.executable).parent
-COMMANDS = ("inspect", "models", "render")
+COMMANDS = ("ifeval", "inspect", "models", "render")
 
 PROJECT = """\
 [tool.pytest.ini_options]

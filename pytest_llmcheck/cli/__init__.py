@@ -1,7 +1,7 @@
-"""``llmcheck inspect | render | models``: look at models and prompts without running a test.
+"""``llmcheck inspect | render | models | ifeval``: models and prompts without a test.
 
-Only this package imports click and rich. Nothing here loads a model's weights: what is shown comes from
-headers, tokenizers, templates and the configuration of the working directory.
+Only this package imports click and rich. Nothing but ``ifeval`` loads a model's weights: what the others show
+comes from headers, tokenizers, templates and the configuration of the working directory.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from pytest_llmcheck.cli.ifeval import ifeval
 from pytest_llmcheck.cli.inspection import inspect
 from pytest_llmcheck.cli.listing import models
 from pytest_llmcheck.cli.rendering import render
@@ -52,6 +53,7 @@ def main() -> None:
     """Look at language models and prompts the way pytest-llmcheck sees them."""
 
 
+main.add_command(ifeval)
 main.add_command(inspect)
 main.add_command(models)
 main.add_command(render)
