@@ -72,9 +72,9 @@ class Every:
         """Failed if one failed, undecided if one is undecided."""
         passed, failed, undecided = tally.counts
         n = len(tally.replies)
-        reason = f"{passed} of {n} passed"
+        reason = f"{passed} of {n} passed{_open(tally)}"
         if failed or undecided:
-            reason = f"expected every sample to pass; {reason}{_open(undecided)}"
+            reason = f"expected every sample to pass; {reason}"
         status = Status.FAILED if failed else _undecided(tally) if undecided else Status.PASSED
         return Verdict(
             status, _label(tally, "in every sample"), reason, score=passed / n, evidence=evidence(tally)
@@ -114,7 +114,7 @@ class Rate:
         n = len(tally.replies)
         low, high = self._bounds(passed, undecided, n)
         needed = self._needed(passed, undecided, n)
-        reason = f"{passed} of {n} passed ({100 * passed / n:.1f} %){_open(undecided)}"
+        reason = f"{passed} of {n} passed ({100 * passed / n:.1f} %){_open(tally)}"
         aim = _percent(self.rate)
         if low >= self.rate:
             status = Status.PASSED
@@ -200,8 +200,14 @@ def _undecided(tally: Tally) -> Status:
     return Status.NOT_APPLICABLE if alone else Status.INCONCLUSIVE
 
 
-def _open(undecided: int) -> str:
-    return f", {undecided} could not be judged" if undecided else ""
+def _open(tally: Tally) -> str:
+    """How many replies could not be judged, and why the first of them could not."""
+    if not tally.counts.undecided:
+        return ""
+    at = tally.places(Status.INCONCLUSIVE, Status.NOT_APPLICABLE)[0]
+    first = next(verdict for verdict in tally.verdicts[at] if verdict.undecided)
+    why = (first.reason.splitlines() or [""])[0]
+    return f", {tally.counts.undecided} could not be judged ({first.check}: {why})"
 
 
 def _more(needed: int | None, undecided: int) -> str:
