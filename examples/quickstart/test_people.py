@@ -17,16 +17,7 @@ PERSON = {
 pytestmark = pytest.mark.llm(max_tokens=64)
 
 
-@pytest.mark.parametrize(
-    ("sentence", "name", "age"),
-    [
-        pytest.param("Anna is 31 years old.", "Anna", 31, id="anna"),
-        pytest.param("Tom, who is 45, lives in Leeds.", "Tom", 45, id="tom"),
-        pytest.param("This is Laura. She is 19 years old.", "Laura", 19, id="laura"),
-        pytest.param("Our new colleague Nina is 38 years old.", "Nina", 38, id="nina"),
-        pytest.param("Sophie is a nurse and 24 years old.", "Sophie", 24, id="sophie"),
-    ],
-)
+@pytest.mark.llm_cases("people.jsonl")
 def test_person(llm, sentence, name, age):
     reply = llm.chat(
         'Extract the person as a flat JSON object with the keys "name" and "age". '
