@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from hypothesis import assume, given, settings
@@ -165,7 +165,7 @@ QUOTE = "put a text that holds a , or a line break between double quotes"
 def written(rows: list[list[str]], separator: str = ",", end: str = "\r\n") -> str:
     stream = io.StringIO(newline="")
     # Before Python 3.13 the writer leaves a lone "\r" bare, at which its own reader ends the record.
-    quoting = csv.QUOTE_ALL if end == "\n" else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if end == "\n" else csv.QUOTE_MINIMAL
     csv.writer(stream, delimiter=separator, lineterminator=end, quoting=quoting).writerows(rows)
     return stream.getvalue()
 
