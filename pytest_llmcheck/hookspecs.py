@@ -9,6 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pytest_llmcheck.prompts.tool_calls import ToolFormat
     from pytest_llmcheck.verdict import Check
 
 
@@ -17,4 +18,13 @@ def pytest_llmcheck_health_checks(config: pytest.Config) -> Iterable[Check]:  # 
     """Further checks that are part of every `expect`, and can be left out by their names.
 
     Called once, before the first model is asked.
+    """
+
+
+@pytest.hookspec
+def pytest_llmcheck_tool_formats(config: pytest.Config) -> Iterable[ToolFormat]:  # type: ignore[empty-body]
+    """Further formats of tool calls, for chat templates whose format is not known, or is to be read otherwise.
+
+    They are asked before our own, in order, whether they recognise a template. Called once, when a model is first
+    given tools.
     """

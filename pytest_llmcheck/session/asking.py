@@ -16,7 +16,7 @@ from pytest_llmcheck.errors import PromptError
 from pytest_llmcheck.prompts.variables import prompt_settings
 from pytest_llmcheck.session.arguments import check_max_tokens
 from pytest_llmcheck.session.counting import Counting
-from pytest_llmcheck.session.hearing import heard
+from pytest_llmcheck.session.hearing import calls_in, heard
 from pytest_llmcheck.session.pool import settings_of, vocabulary_of
 from pytest_llmcheck.session.rendering import Prompts, holds
 from pytest_llmcheck.session.samples import Batch
@@ -213,7 +213,10 @@ class Asking:
             )
             if request.constraint is not None:
                 made = msgspec.structs.replace(made, constraint=request.constraint.sha256)
-            said = heard(completion, request, question.rendered.template.source)
+            template, tools = question.rendered.template, question.rendered.tools or ()
+            said = heard(completion, request, template.source)
+            form = run.tool_formats.of(template) if tools else None
+            called, broken = ((), ()) if form is None else calls_in(completion, request, template, form, tools)
             reply = Reply(
                 text=said.answer,
                 finish_reason=said.finish_reason,
@@ -227,6 +230,10 @@ class Asking:
                 thinking=said.thinking,
                 raw=completion.marked or completion.text,
                 controls=completion.controls,
+                tool_calls=called,
+                broken_calls=broken,
+                tools=tools,
+                tool_format=form,
                 cached=cached,
                 origin=question.origin,
             ).heard_by(run.recorder, run.health, self.spec.without)

@@ -16,6 +16,7 @@ import msgspec
 
 from pytest_llmcheck.engines.types import Fingerprint, Timings
 from pytest_llmcheck.prompts.forged import Spans
+from pytest_llmcheck.prompts.tool_calls import BrokenCall, ToolCall
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,9 @@ class ReplyRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     text: str
     thinking: str | None = None
     finish_reason: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    broken_calls: tuple[BrokenCall, ...] = ()
+    tool_format: str = ""
     tokens: tuple[TokenEvidence, ...]
     timings: Timings
     fingerprint: Fingerprint
@@ -137,6 +141,9 @@ def reply_record(reply: Reply) -> ReplyRecord:
         text=reply.text,
         thinking=reply.thinking,
         finish_reason=reply.finish_reason,
+        tool_calls=reply.tool_calls,
+        broken_calls=reply.broken_calls,
+        tool_format="" if reply.tool_format is None else reply.tool_format.name,
         tokens=tuple([_evidence(token) for token in tokens]),
         timings=reply.timings,
         fingerprint=reply.fingerprint,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.errors import ConfigError, LlmcheckError, did_you_mean
@@ -13,12 +14,13 @@ from pytest_llmcheck.session.pool import Pool
 from pytest_llmcheck.session.settings import MarkSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pytest_llmcheck.config import Config
     from pytest_llmcheck.models import ModelSpec, Progress, ResolvedModel
     from pytest_llmcheck.prompts.audit import Finding
+    from pytest_llmcheck.prompts.tool_calls.recognise import ToolFormats
     from pytest_llmcheck.session.cache import Mode
     from pytest_llmcheck.session.plan import Plan
     from pytest_llmcheck.session.recorder import Recorder
@@ -32,6 +34,7 @@ class Run:
         config: the project's settings.
         active: the models that tests run on, the reference first.
         health: checks that are part of every `expect`.
+        tool_formats: gives what plugins returned from ``pytest_llmcheck_tool_formats``.
         folder: where the workers of an xdist run meet; None without xdist.
         progress: shown while hashing, quantising and loading.
         recorder: hears all replies and verdicts.
@@ -48,6 +51,7 @@ class Run:
         health: tuple[Check, ...],
         recorder: Recorder,
         settings: Callable[[], MarkSettings] = MarkSettings,
+        tool_formats: Callable[[], Sequence[object]] = tuple,
         folder: Path | None = None,
         progress: Progress | None = None,
         cache: Mode = "on",
@@ -58,6 +62,7 @@ class Run:
         self.health = health
         self.recorder = recorder
         self._settings = settings
+        self._tool_formats = tool_formats
         self.pool = Pool(folder, progress, room_seconds=config.timeout)
         self.answers = Answers(
             self.pool,
@@ -73,6 +78,17 @@ class Run:
     def settings(self) -> MarkSettings:
         """What the marks of the running test, or of the fixture's module, say."""
         return self._settings()
+
+    @cached_property
+    def tool_formats(self) -> ToolFormats:
+        """Which chat template has which format of tool calls.
+
+        Raises:
+            ConfigError: a plugin added something else.
+        """
+        from pytest_llmcheck.prompts.tool_calls.recognise import ToolFormats
+
+        return ToolFormats(self._tool_formats())
 
     def llm(self, name: str) -> LLM:
         """The handle of a declared or active model.
