@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pytest_llmcheck.verdict import Check
 
-_CAPITAL_WORD = re.compile(r"[^\W_]+(?:[-./&][^\W_]+)*")
+_CAPITAL_WORD = re.compile(r"\w+(?:[-./&]\w+)*")
 
 
 @dataclass(frozen=True, repr=False)
@@ -92,8 +92,9 @@ class InCase(Instruction):
         return Finding(True, f"only {wanted} letters")
 
     def _is_other(self, letter: str) -> bool:
-        # A title-case letter, such as the digraph in "ǅ", is neither.
-        return letter.istitle() or (letter.islower() if self.upper else letter.isupper())
+        # A letter that has a case and is not of the wanted one: the digraph "ǅ" is of neither.
+        cased = letter.islower() or letter.isupper() or letter.istitle()
+        return cased and not (letter.isupper() if self.upper else letter.islower())
 
 
 def no_commas() -> Check:
