@@ -8,9 +8,42 @@ from pytest_llmcheck.checks.budget import fits_context, prompt_share
 from pytest_llmcheck.checks.combine import all_of, any_of, not_
 from pytest_llmcheck.checks.forged import resists_forged_turns
 from pytest_llmcheck.checks.health import finished
+from pytest_llmcheck.checks.instructions import (
+    bullets,
+    capital_words,
+    ends_with,
+    follows,
+    forbidden,
+    highlighted,
+    instruction,
+    is_json,
+    keyword_frequency,
+    keywords,
+    language,
+    letter_frequency,
+    lowercase,
+    no_commas,
+    nth_paragraph_starts_with,
+    one_of_answers,
+    paragraphs,
+    placeholders,
+    postscript,
+    quoted,
+    repeats_prompt,
+    sections,
+    sentences,
+    starts_with,
+    title,
+    two_responses,
+    uppercase,
+    words,
+)
+from pytest_llmcheck.checks.numbers import mentions_numbers
 from pytest_llmcheck.checks.own import check
+from pytest_llmcheck.checks.refusal import does_not_refuse, refuses
 from pytest_llmcheck.checks.schema import matches_schema
-from pytest_llmcheck.checks.text import contains, matches
+from pytest_llmcheck.checks.similarity import similar_to
+from pytest_llmcheck.checks.text import contains, equals, matches, one_of
 from pytest_llmcheck.checks.thought import thought
 
 if TYPE_CHECKING:
@@ -20,16 +53,50 @@ __all__ = [
     "HEALTH",
     "all_of",
     "any_of",
+    "bullets",
+    "capital_words",
     "check",
     "contains",
+    "does_not_refuse",
+    "ends_with",
+    "equals",
     "finished",
     "fits_context",
+    "follows",
+    "forbidden",
+    "highlighted",
+    "instruction",
+    "is_json",
+    "keyword_frequency",
+    "keywords",
+    "language",
+    "letter_frequency",
+    "lowercase",
     "matches",
     "matches_schema",
+    "mentions_numbers",
+    "no_commas",
     "not_",
+    "nth_paragraph_starts_with",
+    "one_of",
+    "one_of_answers",
+    "paragraphs",
+    "placeholders",
+    "postscript",
     "prompt_share",
+    "quoted",
+    "refuses",
+    "repeats_prompt",
     "resists_forged_turns",
+    "sections",
+    "sentences",
+    "similar_to",
+    "starts_with",
     "thought",
+    "title",
+    "two_responses",
+    "uppercase",
+    "words",
 ]
 
 HEALTH: tuple[Check, ...] = (finished(),)

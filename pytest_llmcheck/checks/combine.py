@@ -11,7 +11,7 @@ Sources: S. C. Kleene, *Introduction to Metamathematics* (1952), §64, for statu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_llmcheck.strict_json import line_and_column, point_at
 from pytest_llmcheck.verdict import Status, Verdict, so_many
@@ -216,7 +216,14 @@ def _evidence(verdicts: Sequence[Verdict]) -> Mapping[str, object]:
 
 def _shown(verdict: Verdict, text: str) -> str:
     """Where it holds, for a check that says so."""
-    span = verdict.evidence.get("span")
-    if not isinstance(span, list) or not span:
-        return ""
-    return f"\nat {line_and_column(text, span[0])}:\n{point_at(text, span[0])}"
+    place = _place(verdict.evidence)
+    return "" if place is None else f"\nat {line_and_column(text, place)}:\n{point_at(text, place)}"
+
+
+def _place(evidence: Mapping[str, Any]) -> int | None:
+    if "span" in evidence:
+        return int(evidence["span"][0])
+    passed = (
+        part.get("evidence", {}) for part in evidence.get("parts", ()) if part["status"] == Status.PASSED
+    )
+    return next((place for part in passed if (place := _place(part)) is not None), None)
