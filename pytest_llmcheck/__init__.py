@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pytest_llmcheck.checks import (
         all_of,
         any_of,
+        calls,
+        calls_nothing,
+        calls_only,
         bullets,
         capital_words,
         check,
@@ -71,11 +74,13 @@ if TYPE_CHECKING:
         PromptError,
     )
     from pytest_llmcheck.session.constrained import ConstrainedAndFree
+    from pytest_llmcheck.prompts.tool_calls import BrokenCall, ToolCall
     from pytest_llmcheck.session.samples import Samples
     from pytest_llmcheck.snapshots import json, text
     from pytest_llmcheck.verdict import CheckFailed, Status, Verdict
 
 __all__ = [
+    "BrokenCall",
     "Case",
     "CheckFailed",
     "ConfigError",
@@ -90,9 +95,13 @@ __all__ = [
     "Samples",
     "Score",
     "Status",
+    "ToolCall",
     "Verdict",
     "all_of",
     "any_of",
+    "calls",
+    "calls_nothing",
+    "calls_only",
     "bullets",
     "capital_words",
     "check",
@@ -148,6 +157,9 @@ __getattr__, __dir__ = lazily(
         "checks": (
             "all_of",
             "any_of",
+            "calls",
+            "calls_nothing",
+            "calls_only",
             "bullets",
             "capital_words",
             "check",
@@ -205,6 +217,7 @@ __getattr__, __dir__ = lazily(
             "PromptError",
         ),
         "session.constrained": ("ConstrainedAndFree",),
+        "prompts.tool_calls": ("BrokenCall", "ToolCall"),
         "session.samples": ("Samples",),
         "snapshots": ("json", "text"),
         "verdict": ("CheckFailed", "Status", "Verdict"),
