@@ -121,7 +121,7 @@ def ifeval(
         click.echo(json.dumps(_described(examples, sides, changes), indent=2, ensure_ascii=False))
         return
     count = sum(len(example.ids) for example in examples)
-    click.echo(f"{len(examples)} prompts with {count} instructions\n")
+    click.echo(f"{_many(len(examples), 'prompt')} with {_many(count, 'instruction')}\n")
     _print_rates(sides)
     if changes:
         click.echo(f"\n{sides[1].name} against {sides[0].name}\n")
@@ -163,7 +163,7 @@ def _asked(
     try:
         for at, spec in enumerate(specs):
             llm = run.llm(spec.name)
-            click.echo(f"llmcheck: {spec.name} answers {len(examples)} prompts ...", err=True)
+            click.echo(f"llmcheck: {spec.name} answers {_many(len(examples), 'prompt')} ...", err=True)
             replies = llm.chat_many([example.prompt for example in examples], max_tokens=max_tokens)
             progress.clear()
             responses = [Response(reply.text, reply.finish_reason) for reply in replies]
@@ -242,6 +242,10 @@ def _print_types(sides: Sequence[Side]) -> None:
         for id_ in sides[0].summary.types
     ]
     print_table(["", *names], rows, numbers=names)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _shown_rate(rate: Rate) -> str:

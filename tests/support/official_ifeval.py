@@ -14,10 +14,13 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import filelock
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 FOLDER = Path(__file__).parents[2] / "build" / "ifeval"
 _PUNKT = "llama_index/core/_static/nltk_cache/"
@@ -82,6 +85,25 @@ def if_verifiable() -> Official:
         return bool(scores.binary_strict), bool(scores.binary_loose)
 
     return judge
+
+
+def lm_eval_numbers(prompts: Sequence[Mapping[str, Any]], responses: Sequence[str]) -> dict[str, float]:
+    """The four numbers as lm-eval judges and adds up, as its `ifeval.yaml` says; skips like `lm_eval`.
+
+    Args:
+        prompts: lines of a file in IFEval's format.
+        responses: one to each.
+    """
+    utils = _load("lm_eval.tasks.ifeval.utils")
+    done = [
+        utils.process_results(prompt, [response]) for prompt, response in zip(prompts, responses, strict=True)
+    ]
+    return {
+        name: utils.agg_inst_level_acc([one[name] for one in done])
+        if name.startswith("inst_level")
+        else sum(one[name] for one in done) / len(done)
+        for name in done[0]
+    }
 
 
 def _load(module: str) -> Any:

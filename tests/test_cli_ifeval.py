@@ -1,0 +1,247 @@
+"""`llmcheck ifeval`: what it asks, prints, writes and refuses."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import commands
+from tests.support.steered import steered_llama
+
+PROMPTS = [
+    {"key": "a", "prompt": "One", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]},
+    {
+        "key": "b",
+        "prompt": "Two",
+        "instruction_id_list": ["punctuation:no_comma", "length_constraints:number_words"],
+        "kwargs": [{}, {"relation": "at least", "num_words": 2}],
+    },
+    {
+        "key": "c",
+        "prompt": "Three",
+        "instruction_id_list": ["language:response_language"],
+        "kwargs": [{"language": "de"}],
+    },
+]
+
+run = partial(commands.run, "ifeval")
+good = partial(commands.good, "ifeval")
+
+
+def refused(*arguments: str) -> str:
+    """The error of a run that is refused, which prints nothing else."""
+    told = commands.refused("ifeval", *arguments)
+    return told.rpartition("\n")[2]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of all tests: each model is loaded once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two models, one of which says a comma."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LLMCHECK_CACHE_DIR", str(cache))
+    steered_llama(tmp_path / "plain.gguf", "1 2345")
+    steered_llama(tmp_path / "comma.gguf", "1, 2345")
+    (tmp_path / "llmcheck.toml").write_text(
+        'reference = "plain"\naudit_ignore = ["wrong-family"]\n'
+        '[models.plain]\ngguf = "plain.gguf"\n[models.comma]\ngguf = "comma.gguf"\n'
+    )
+    write("prompts.jsonl", *PROMPTS)
+    return tmp_path
+
+
+def write(name: str, *lines: dict[str, Any]) -> None:
+    Path(name).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def record(name: str, *texts: str) -> None:
+    """A file of responses in the official format."""
+    lines = ({"prompt": p["prompt"], "response": text} for p, text in zip(PROMPTS, texts, strict=True))
+    write(name, *lines)
+
+
+class TestModels:
+    def test_one(self) -> None:
+        """It says two words without a comma, in no language.
+
+        By hand: of clusters of 1, 2 and 1 verdicts 1, 2 and 0 are good, so the rate is 0.75, its clustered
+        variance 0.08203, and the effective number of verdicts 4 * 0.0625 / 0.08203 = 3.048.
+        """
+        result = run("prompts.jsonl", "--model", "plain")
+        assert result.exit_code == 0, result.stderr
+        assert result.stderr == "llmcheck: plain answers 3 prompts ...\n"
+        assert (
+            result.stdout
+            == """\
+3 prompts with 4 instructions
+
+                                           plain
+prompt level, strict       66.7 % (20.8 to 93.9)
+instruction level, strict  75.0 % (25.8 to 96.3)
+prompt level, loose        66.7 % (20.8 to 93.9)
+instruction level, loose   75.0 % (25.8 to 96.3)
+replies cut off                                0
+undecided, strict                              1
+undecided, loose                               1
+"""
+        )
+
+    def test_two(self) -> None:
+        table = good("prompts.jsonl", "--model", "plain", "--model", "comma").partition("\ncomma against ")[2]
+        assert (
+            table
+            == """\
+plain
+
+                           right->wrong  wrong->right                      difference  p (McNemar)
+prompt level, strict                  2             0    -66.7 points (-93.9 to +5.9)          0.5
+instruction level, strict             2             0  -50.0 points (-100.0 to +43.2)
+prompt level, loose                   2             0    -66.7 points (-93.9 to +5.9)          0.5
+instruction level, loose              2             0  -50.0 points (-100.0 to +43.2)
+"""
+        )
+
+    def test_a_bound_and_the_first_prompts(self) -> None:
+        told = json.loads(
+            good("prompts.jsonl", "--model", "plain", "--limit", "2", "--max-tokens", "1", "--json")
+        )
+        assert (told["prompts"], told["instructions"]) == (2, 3)
+        (side,) = told["sides"]
+        assert side["cut_off"] == 2
+        assert side["types"]["length_constraints:number_words"] == {"strict": 0, "loose": 0, "of": 1}
+
+    def test_a_file_that_is_not_declared(self, project: Path) -> None:
+        """What is wrong with its prompts is told, as at the end of a test run."""
+        (project / "plain.gguf").rename("other.gguf")
+        (project / "llmcheck.toml").unlink()
+        result = run("prompts.jsonl", "--model", "other.gguf", "--json")
+        (side,) = json.loads(result.stdout)["sides"]
+        assert (side["name"], side["model"]["quant"]) == ("other", "F16")
+        assert "\nllmcheck: note: model 'other': error wrong-family: " in result.stderr
+
+    def test_saved_responses_give_the_same_numbers(self, project: Path) -> None:
+        asked = ("--model", "plain", "--model", "comma", "--save", "p.jsonl", "--save", "c.jsonl")
+        told = json.loads(good("prompts.jsonl", *asked, "--json"))
+        assert json.loads((project / "c.jsonl").read_text().splitlines()[0]) == {
+            "prompt": "One",
+            "response": "1, 2345",
+            "finish_reason": "stop",
+        }
+        again = json.loads(
+            good("prompts.jsonl", "--responses", "p.jsonl", "--responses", "c.jsonl", "--json")
+        )
+        assert again["changes"] == told["changes"]
+        for one, other in zip(again["sides"], told["sides"], strict=True):
+            assert (one.pop("model"), one.pop("name")[0]) == (None, other.pop("name")[0])
+            assert set(other.pop("model")) == {"quant", "weights", "build"}
+            assert one == other
+
+    def test_the_second_time_nobody_is_asked(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("LLMCHECK_CACHE_DIR", str(project / "cache"))
+        first = good("prompts.jsonl", "--model", "plain")
+        assert good("prompts.jsonl", "--model", "plain", "--cache", "only") == first
+        assert "not in the reply cache" in refused("prompts.jsonl", "--model", "comma", "--cache", "only")
+
+
+class TestResponses:
+    def test_no_model_is_run(self, project: Path) -> None:
+        """Not even a configuration is read."""
+        (project / "llmcheck.toml").write_text("nonsense")
+        record("r.jsonl", "fine", "all, fine", "Das ist ein ganz einfacher deutscher Satz ohne jedes Komma.")
+        table = good("prompts.jsonl", "--responses", "r.jsonl", "--types")
+        assert (
+            table
+            == """\
+3 prompts with 4 instructions
+
+                                         r.jsonl
+prompt level, strict       66.7 % (20.8 to 93.9)
+instruction level, strict  75.0 % (30.1 to 95.4)
+prompt level, loose        66.7 % (20.8 to 93.9)
+instruction level, loose   75.0 % (30.1 to 95.4)
+replies cut off                          unknown
+undecided, strict                              0
+undecided, loose                               0
+
+instructions followed, strictly / loosely / all
+
+                                   r.jsonl
+language:response_language       1 / 1 / 1
+length_constraints:number_words  1 / 1 / 1
+punctuation:no_comma             1 / 1 / 2
+"""
+        )
+
+    def test_json(self) -> None:
+        record("r.jsonl", "fine", "all fine", "1")
+        record("s.jsonl", "a, b", "all fine", "1")
+        told = json.loads(good("prompts.jsonl", "--responses", "r.jsonl", "--responses", "s.jsonl", "--json"))
+        assert [side["name"] for side in told["sides"]] == ["r.jsonl", "s.jsonl"]
+        strict = told["sides"][0]["prompt_level_strict_acc"]
+        assert (strict["followed"], strict["of"], strict["value"]) == (2, 3, 2 / 3)
+        change = told["changes"]["prompt_level_strict_acc"]
+        assert (change["right_to_wrong"], change["wrong_to_right"], change["p"]) == (["a"], [], 1.0)
+
+    def test_recorded_against_a_model(self) -> None:
+        record("r.jsonl", "1, 2345", "1, 2345", "1, 2345")
+        table = good("prompts.jsonl", "--model", "plain", "--responses", "r.jsonl")
+        assert "\nplain against r.jsonl\n" in table
+
+    def test_responses_to_other_prompts(self) -> None:
+        record("r.jsonl", "1", "2", "3")
+        result = run("prompts.jsonl", "--responses", "r.jsonl", "--limit", "1")
+        assert result.stderr == "llmcheck: note: r.jsonl: 2 responses to other prompts are left out\n"
+        assert result.stdout.startswith("1 prompt with 1 instruction\n")
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("arguments", "problem"),
+        [
+            ((), "Error: give --model or --responses, once or, to compare, twice in all; got 0"),
+            (
+                ("--model", "a", "--model", "b", "--responses", "r.jsonl"),
+                "Error: give --model or --responses, once or, to compare, twice in all; got 3",
+            ),
+            (
+                ("--model", "plain", "--model", "comma", "--save", "s.jsonl"),
+                "Error: give --save once for each --model; got 1 for 2",
+            ),
+            (
+                ("--responses", "r.jsonl", "--save", "s.jsonl"),
+                "Error: give --save once for each --model; got 1 for 0",
+            ),
+            (
+                ("--model", "plain", "--save", "."),
+                "llmcheck: error: --save .: is a folder; correct the path",
+            ),
+            (
+                ("--model", "plain", "--save", "no/s.jsonl"),
+                "llmcheck: error: --save no/s.jsonl: its folder no does not exist; correct the path",
+            ),
+            (
+                ("--model", "all"),
+                "llmcheck: error: --model all: expected one model, got 2; name them one by one",
+            ),
+        ],
+    )
+    def test_options(self, arguments: tuple[str, ...], problem: str) -> None:
+        assert refused("prompts.jsonl", *arguments) == problem
+
+    def test_a_model_that_is_not_declared(self) -> None:
+        assert "'plainn'" in refused("prompts.jsonl", "--model", "plainn")
+
+    def test_a_wrong_line(self) -> None:
+        write("bad.jsonl", PROMPTS[0], {**PROMPTS[1], "instruction_id_list": ["x", "y"]})
+        assert refused("bad.jsonl", "--model", "plain").startswith(
+            "llmcheck: error: bad.jsonl:2: no instruction of IFEval has the id 'x'; "
+        )
