@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from pytest_llmcheck.checks import (
         all_of,
         any_of,
+        bullets,
         calls,
         calls_nothing,
         calls_only,
-        bullets,
         capital_words,
         check,
         contains,
@@ -73,8 +73,8 @@ if TYPE_CHECKING:
         PatternError,
         PromptError,
     )
-    from pytest_llmcheck.session.constrained import ConstrainedAndFree
     from pytest_llmcheck.prompts.tool_calls import BrokenCall, ToolCall
+    from pytest_llmcheck.session.constrained import ConstrainedAndFree
     from pytest_llmcheck.session.samples import Samples
     from pytest_llmcheck.snapshots import json, text
     from pytest_llmcheck.verdict import CheckFailed, Status, Verdict
@@ -99,10 +99,10 @@ __all__ = [
     "Verdict",
     "all_of",
     "any_of",
+    "bullets",
     "calls",
     "calls_nothing",
     "calls_only",
-    "bullets",
     "capital_words",
     "check",
     "contains",

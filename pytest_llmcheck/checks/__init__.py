@@ -45,6 +45,7 @@ from pytest_llmcheck.checks.schema import matches_schema
 from pytest_llmcheck.checks.similarity import similar_to
 from pytest_llmcheck.checks.text import contains, equals, matches, one_of
 from pytest_llmcheck.checks.thought import thought
+from pytest_llmcheck.checks.tools import calls, calls_nothing, calls_only
 
 if TYPE_CHECKING:
     from pytest_llmcheck.verdict import Check
@@ -54,6 +55,9 @@ __all__ = [
     "all_of",
     "any_of",
     "bullets",
+    "calls",
+    "calls_nothing",
+    "calls_only",
     "capital_words",
     "check",
     "contains",

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pytest_llmcheck.strict_json import point_at
 from pytest_llmcheck.verdict import Status, Verdict
 
 if TYPE_CHECKING:
@@ -34,6 +33,11 @@ class Finding:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def full_evidence(self) -> dict[str, Any]:
+        """The evidence, with the place."""
+        return {**self.evidence, **({} if self.place is None else {"position": self.place})}
+
+    @property
     def status(self) -> Status:
         """The status of a verdict that says this."""
         if self.followed is None:
@@ -55,25 +59,23 @@ class Instruction(ABC):
     def __call__(self, reply: Judged) -> Verdict:
         """Judge the raw text, strictly: nothing is stripped off it."""
         found = self.judge(reply.text)
-        reason, evidence = found.reason, dict(found.evidence)
-        if found.place is not None:
-            reason += explain_place(reply, found.place)
-            evidence["position"] = found.place
-        return Verdict(found.status, repr(self), reason, _SCORES[found.status], evidence)
+        return Verdict(
+            found.status, repr(self), explain(reply, found), _SCORES[found.status], found.full_evidence
+        )
 
     @abstractmethod
     def _look(self, text: str) -> Finding:
         """Look at a text that is not blank."""
 
 
-def explain_place(reply: Judged, place: int) -> str:
-    """Lines that point at a place of a reply, and what else the model thought of saying there."""
+def explain(reply: Judged, found: Finding) -> str:
+    """The reason of a finding, with lines that point at its place in the reply."""
+    if found.place is None:
+        return found.reason
     # Imported here: a check must be cheap to import.
-    from pytest_llmcheck.engines.places import odds, token_at
+    from pytest_llmcheck.engines.pointing import pointed
 
-    token = token_at(reply, place)
-    told = f"\n{point_at(reply.text, place)}"
-    return told if token is None else f"{told}\nthe token there: {odds(token)}"
+    return "\n".join([found.reason, *pointed(reply, found.place)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ class Bounds:
 
     def of(self, one: str, many: str) -> str:
         """The bounds of a thing, such as ``at least 3 words``."""
+        if self.at_most == 0:
+            return f"no {one}"
         last = self.at_least if self.at_most is None else self.at_most
         return f"{self} {one if last == 1 else many}"
 

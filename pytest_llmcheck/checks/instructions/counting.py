@@ -101,7 +101,7 @@ class NthParagraphStartsWith(Instruction):
             reason = (
                 f"paragraph {self.nth} is empty: more than one blank line in a row, or one at the beginning"
             )
-            return Finding(False, reason, start, evidence)
+            return Finding(False, reason, evidence=evidence)
         first = paragraph.split()[0]
         if self.word in _bare_words(first):
             return Finding(True, f"paragraph {self.nth} starts with {self.word!r}", None, evidence)

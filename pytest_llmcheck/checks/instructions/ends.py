@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.checks.instructions.base import Finding, Instruction, phrase, written
+from pytest_llmcheck.engines.reply import shorten
 
 if TYPE_CHECKING:
     from pytest_llmcheck.verdict import Check
@@ -24,7 +25,8 @@ class StartsWith(Instruction):
     name: str = "starts_with"  # type: ignore[misc]  # one class, two functions
 
     def __repr__(self) -> str:
-        return written(self.name, self.text)
+        # A prompt may be a page long.
+        return f"{self.name}({shorten(self.text, 120)})"
 
     def _look(self, text: str) -> Finding:
         said, wanted = text.strip(), self.text

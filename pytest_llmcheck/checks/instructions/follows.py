@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_llmcheck.checks.instructions.base import Finding, Instruction, explain_place, written
+from pytest_llmcheck.checks.instructions.base import Finding, Instruction, explain, written
 from pytest_llmcheck.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -91,19 +91,17 @@ class Follows:
     def __call__(self, reply: Judged) -> Verdict:
         """Judge strictly; the loose verdict is in the reason and the evidence."""
         judged = judge(reply.text, self.instructions)
-        followed = judged.strict.count(True)
+        count, followed = len(judged.strict), judged.strict.count(True)
         status = Finding(judged.all_strict, "").status
-        reason = [f"{followed} of {len(judged.strict)} instructions are followed; {_loosely(judged)}"]
-        for check, found in zip(judged.checks, judged.findings, strict=True):
+        lines = [f"{followed} of {_so_many(count)} followed, loosely {judged.loose.count(True)}"]
+        for check, found, loose in zip(judged.checks, judged.findings, judged.loose, strict=True):
             if not found.followed:
-                told = (
-                    found.reason if found.place is None else found.reason + explain_place(reply, found.place)
-                )
-                state = "" if found.followed is False else "undecided: "
-                reason.append(f"{check}: {state}{told}".replace("\n", "\n  "))
-        return Verdict(
-            status, repr(self), "\n".join(reason), followed / len(judged.strict), _evidence(judged)
-        )
+                undecided = "" if found.followed is False else "undecided; "
+                told = f"{check}: {undecided}{explain(reply, found)}"
+                lines.append(told.replace("\n", "\n  "))
+                if loose:
+                    lines.append("  loosely it is followed")
+        return Verdict(status, repr(self), "\n".join(lines), followed / count, _evidence(judged))
 
 
 def follows(*instructions: Check) -> Check:
@@ -153,18 +151,15 @@ def _all(followed: Sequence[bool | None]) -> bool | None:
     return None if None in followed else True
 
 
-def _loosely(judged: Judgement) -> str:
-    return f"loosely {judged.loose.count(True)}"
+def _so_many(count: int) -> str:
+    return "1 instruction" if count == 1 else f"{count} instructions"
 
 
 def _evidence(judged: Judgement) -> dict[str, object]:
-    return {
-        "strict": judged.all_strict,
-        "loose": judged.all_loose,
-        "instructions": [
-            {"check": check, "strict": strict, "loose": loose, **found.evidence}
-            for check, strict, loose, found in zip(
-                judged.checks, judged.strict, judged.loose, judged.findings, strict=True
-            )
-        ],
-    }
+    instructions = [
+        {"check": check, "strict": strict, "loose": loose, "reason": found.reason, **found.full_evidence}
+        for check, strict, loose, found in zip(
+            judged.checks, judged.strict, judged.loose, judged.findings, strict=True
+        )
+    ]
+    return {"strict": judged.all_strict, "loose": judged.all_loose, "instructions": instructions}

@@ -46,7 +46,7 @@ class LetterFrequency(Counted):
 
     @property
     def _nouns(self) -> tuple[str, str]:
-        return (f"{self.letter!r}", f"{self.letter!r}")
+        return (f"occurrence of {self.letter!r}", f"occurrences of {self.letter!r}")
 
     def _places(self, text: str) -> Sequence[int]:
         return [place for place, letter in enumerate(text) if self.letter in letter.lower()]

@@ -60,7 +60,8 @@ class Sections(Counted):
     _nouns = ("section", "sections")
 
     def __repr__(self) -> str:
-        return written(self.name, marker=self.marker, **self.bounds.arguments())
+        marker = None if self.marker == "Section" else self.marker
+        return written(self.name, marker=marker, **self.bounds.arguments())
 
     @cached_property
     def _heading(self) -> re.Pattern[str]:
@@ -111,6 +112,8 @@ class IsJSON(Instruction):
         for fence in _FENCES:
             bare = bare.removeprefix(fence)
         bare = bare.removesuffix("```").strip()
+        if not bare:
+            return Finding(False, "expected JSON, in a fence or without; the fence is empty")
         try:
             parse(bare)
         except NotJSONError as error:

@@ -80,7 +80,7 @@ class KeywordFrequency(Counted):
 
     @property
     def _nouns(self) -> tuple[str, str]:
-        return (repr(self.word), repr(self.word))
+        return (f"occurrence of {self.word!r}", f"occurrences of {self.word!r}")
 
     def _places(self, text: str) -> Sequence[int]:
         return [match.start() for match in _anywhere(self.word).finditer(text)]
