@@ -31,7 +31,7 @@ def schema_to_gbnf(schema: Any) -> tuple[str, tuple[str, ...]]:
     Raises:
         ConfigError: the schema is invalid, cannot be converted, or nothing matches it.
     """
-    from jsonschema import Draft202012Validator, SchemaError, validators
+    from pytest_llmcheck.schema_library import Draft202012Validator, SchemaError, validators
 
     _check_size(schema)
     cls = validators.validator_for(schema, default=Draft202012Validator)
@@ -132,7 +132,7 @@ class _Converter(Scalars):
 
     def _matching(self, flat: Flat) -> list[Any]:
         """Those of the listed values that match the other keywords too."""
-        from jsonschema import Draft202012Validator
+        from pytest_llmcheck.schema_library import Draft202012Validator
 
         validator = Draft202012Validator(
             self._root if isinstance(self._root, dict) else {},
