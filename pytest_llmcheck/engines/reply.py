@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_llmcheck.engines.judging import check_arguments, judge_all
-from pytest_llmcheck.strict_json import NotJSONError, line_and_column, parse
+from pytest_llmcheck.engines.pointing import not_json
+from pytest_llmcheck.strict_json import NotJSONError, parse
 from pytest_llmcheck.verdict import CheckFailed, Status, Verdict, so_many
 
 if TYPE_CHECKING:
@@ -102,12 +103,16 @@ class Reply:
             AssertionError: the reply is not JSON, or was cut off.
         """
         __tracebackhide__ = True
+        if self.finish_reason != "stop":
+            # What is left of a number or a list may be JSON, and another one.
+            how = "ended inside its thought" if self.finish_reason == "thought" else "was cut off"
+            message = f"the reply {how} ({self.finish_reason}), so its JSON was not read"
+            raise AssertionError(f"{message}\n  reply: {shorten(self.text)}")
         try:
             return parse(self.text)
         except NotJSONError as error:
-            cut = _CUT.get(self.finish_reason, f" (it was cut off: {self.finish_reason})")
-            at = line_and_column(self.text, error.position)
-            message = f"the reply is not JSON: {error} at {at}{cut}\n  reply: {shorten(self.text)}"
+            told = "\n  ".join(not_json(self, error))
+            message = f"the reply is not JSON: {told}\n  reply: {shorten(self.text)}"
             raise AssertionError(message) from None
 
     def expect(self, *checks: Check, without: Collection[str] = ()) -> Reply:
@@ -148,9 +153,6 @@ class Reply:
         return f"<reply of {self.fingerprint.model} ({self.finish_reason}): {shorten(self.text, 120)}>"
 
 
-_CUT = {"stop": "", "thought": " (the model ended it inside its thought)"}
-
-
 def shorten(text: str, limit: int = 400) -> str:
     """One line with escapes, cut in the middle where it is longer than `limit` characters."""
     shown = repr(text)
@@ -165,7 +167,7 @@ def describe_failures(reply: Reply, verdicts: tuple[Verdict, ...]) -> str:
     failed = [v for v in verdicts if v.status is Status.FAILED]
     made = reply.fingerprint
     lines = [
-        f"{so_many(len(failed), len(verdicts))} failed on {made.model}, {made.quant}{_constrained(reply)}"
+        f"{so_many(len(failed), len(verdicts))} failed on {made.model}, {made.quant}{constraint_note(reply)}"
     ]
     for verdict in failed:
         first, *rest = verdict.reason.splitlines() or [""]
@@ -177,8 +179,8 @@ def describe_failures(reply: Reply, verdicts: tuple[Verdict, ...]) -> str:
     return "\n".join(lines)
 
 
-def _constrained(reply: Reply) -> str:
-    """That the reply was held to a schema or grammar, which hides what a free one would have got wrong."""
+def constraint_note(reply: Reply) -> str:
+    """That a reply was held to a schema or grammar, which hides what it would have got wrong; else empty."""
     if not reply.fingerprint.constraint:
         return ""
     left = f", which leaves out: {'; '.join(reply.unenforced)}" if reply.unenforced else ""

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_llmcheck.engines.judging import judge_all
-from pytest_llmcheck.engines.reply import shorten
+from pytest_llmcheck.engines.reply import constraint_note, shorten
 from pytest_llmcheck.verdict import CheckFailed, Status
 
 if TYPE_CHECKING:
@@ -116,10 +116,10 @@ class Tally:
         """A failed verdict on all of them, what each check says, and the first replies that failed."""
         failed = self.places(Status.FAILED)
         made = list(dict.fromkeys(f"{r.fingerprint.model}, {r.fingerprint.quant}" for r in self.replies))
-        held = " (decoded under a constraint)" if self.replies[0].fingerprint.constraint else ""
         first, *rest = verdict.reason.splitlines()
         lines = [
-            f"too few of {len(self.replies)} samples passed on {'; '.join(made)}{held}",
+            f"too few of {len(self.replies)} samples passed on {'; '.join(made)}"
+            f"{constraint_note(self.replies[0])}",
             f"  {verdict.check}: {first}",
             *(f"    {line}" for line in rest),
         ]

@@ -185,7 +185,10 @@ class TestRate:
                 (Verdict(Status.PASSED if at < passed else Status.FAILED, "c", ""),) for at in range(n)
             )
             tally = Tally(tuple(ALIKE[:n]), ("c",), verdicts)
-            statuses.append(Rate(rate, 0.95, method).judge(tally).status)
+            verdict = Rate(rate, 0.95, method).judge(tally)
+            statuses.append(verdict.status)
+            needed = verdict.evidence["needed"]
+            assert (needed is None or needed > n) == (verdict.status is Status.INCONCLUSIVE)
         chances = binom.pmf(range(n + 1), n, rate)
         for status in (Status.PASSED, Status.FAILED):
             wrong = sum(chance for chance, s in zip(chances, statuses, strict=True) if s is status)
