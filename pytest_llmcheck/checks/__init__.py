@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pytest_llmcheck.checks.budget import fits_context, prompt_share
 from pytest_llmcheck.checks.combine import all_of, any_of, not_
 from pytest_llmcheck.checks.forged import resists_forged_turns
-from pytest_llmcheck.checks.health import finished
+from pytest_llmcheck.checks.health import finished, not_empty
 from pytest_llmcheck.checks.instructions import (
     bullets,
     capital_words,
@@ -38,9 +38,12 @@ from pytest_llmcheck.checks.instructions import (
     uppercase,
     words,
 )
+from pytest_llmcheck.checks.json_fields import json_equals, json_field
+from pytest_llmcheck.checks.leaks import closed_thought, no_control_tokens, valid_text
 from pytest_llmcheck.checks.numbers import mentions_numbers
 from pytest_llmcheck.checks.own import check
 from pytest_llmcheck.checks.refusal import does_not_refuse, refuses
+from pytest_llmcheck.checks.repetition import no_repetition
 from pytest_llmcheck.checks.schema import matches_schema
 from pytest_llmcheck.checks.similarity import similar_to
 from pytest_llmcheck.checks.text import contains, equals, matches, one_of
@@ -60,6 +63,7 @@ __all__ = [
     "calls_only",
     "capital_words",
     "check",
+    "closed_thought",
     "contains",
     "does_not_refuse",
     "ends_with",
@@ -71,6 +75,8 @@ __all__ = [
     "highlighted",
     "instruction",
     "is_json",
+    "json_equals",
+    "json_field",
     "keyword_frequency",
     "keywords",
     "language",
@@ -80,7 +86,10 @@ __all__ = [
     "matches_schema",
     "mentions_numbers",
     "no_commas",
+    "no_control_tokens",
+    "no_repetition",
     "not_",
+    "not_empty",
     "nth_paragraph_starts_with",
     "one_of",
     "one_of_answers",
@@ -100,12 +109,19 @@ __all__ = [
     "title",
     "two_responses",
     "uppercase",
+    "valid_text",
     "words",
 ]
 
-HEALTH: tuple[Check, ...] = (finished(),)
-"""What every reply is held to without being asked.
+HEALTH: tuple[Check, ...] = (
+    finished(),
+    not_empty(),
+    no_repetition(),
+    valid_text(),
+    no_control_tokens(),
+    closed_thought(),
+)
+"""What every reply is held to without being asked: what holds of any healthy one.
 
-The catalogue grows by what no test would ever want and what holds of any healthy reply (an endless
-repetition, control tokens in the text), each under a name by which ``without=[...]`` leaves it out.
+Each has a name by which ``without=[...]`` leaves it out.
 """

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_llmcheck.engines.places import odds
+from pytest_llmcheck.engines.reply import shorten
 from pytest_llmcheck.verdict import Status, Verdict
 
 if TYPE_CHECKING:
@@ -57,6 +59,45 @@ def finished() -> Check:
     It runs on every reply; ``reply.expect(..., without=["finished"])`` accepts a reply that was cut.
     """
     return Finished()
+
+
+@dataclass(frozen=True, slots=True)
+class NotEmpty:
+    """See `not_empty`."""
+
+    @property
+    def name(self) -> str:
+        """The name for ``without=``."""
+        return "not_empty"
+
+    def __repr__(self) -> str:
+        return "not_empty()"
+
+    def __call__(self, reply: Judged) -> Verdict:
+        """Judge by whether anything stands there that can be seen."""
+        thinking = getattr(reply, "thinking", None)
+        # That a thought was cut off before the answer is what `finished` says.
+        if reply.text.strip() or (thinking is not None and reply.finish_reason != "stop"):
+            return Verdict(Status.PASSED, repr(self), "the reply says something", score=1.0)
+        # Calls that cannot be read are no empty reply either; the checks of calls judge them.
+        if getattr(reply, "tool_calls", ()) or getattr(reply, "broken_calls", ()):
+            return Verdict(Status.PASSED, repr(self), "the reply is tool calls", score=1.0)
+        got = f"only white space ({shorten(reply.text, 40)})" if reply.text else "an empty reply"
+        after = "" if thinking is None else " after its thought"
+        lines = [f"expected the reply to say something; got {got}{after}"]
+        end = getattr(reply, "end", None)
+        if end is not None:
+            lines.append(f"the model ended it with {odds(end)}")
+        lines.append("a wrong chat template does this: look at reply.prompt.text and run llmcheck inspect")
+        return Verdict(Status.FAILED, repr(self), "\n".join(lines), score=0.0)
+
+
+def not_empty() -> Check:
+    """The reply says something: its text is more than white space, or it is tool calls.
+
+    It runs on every reply; ``reply.expect(..., without=["not_empty"])`` leaves it out.
+    """
+    return NotEmpty()
 
 
 def cut_off(reply: Judged) -> str | None:
