@@ -24,12 +24,13 @@ class Batch:
 
     Args:
         ask: asks for all of them. Where it fails, whoever looks next asks again.
+        replies: they, where they are there already.
     """
 
-    def __init__(self, ask: Callable[[], Iterable[Reply]]) -> None:
+    def __init__(self, ask: Callable[[], Iterable[Reply]], replies: tuple[Reply, ...] | None = None) -> None:
         self._ask = ask
         self._asking = threading.Lock()
-        self._replies: tuple[Reply, ...] | None = None
+        self._replies = replies
 
     @property
     def asked(self) -> bool:
@@ -64,8 +65,7 @@ class Samples(Sequence["Reply"]):
 
     def __init__(self, replies: Iterable[Reply]) -> None:
         known = tuple(replies)
-        self._batch = Batch(lambda: known)
-        self._batch.replies()
+        self._batch = Batch(lambda: known, known)
         self._places = range(len(known))
 
     @classmethod
