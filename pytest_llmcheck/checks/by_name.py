@@ -42,6 +42,7 @@ def check_from(name: str, argument: object, added: Mapping[str, Factory] = _NONE
     factory = _find(name, added)
     try:
         positional, named = _arguments(name, factory, argument, added)
+        _check_complete(factory, positional, named)
         made = factory(*positional, **named)
     except (TypeError, ValueError) as error:
         told = str(error)
@@ -147,6 +148,15 @@ def _by_name(argument: Mapping[str, object], parameters: list[inspect.Parameter]
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
         return alone or known[0] in argument
     return alone or (bool(argument) and not others)
+
+
+def _check_complete(factory: Factory, positional: list[Any], named: Mapping[str, Any]) -> None:
+    __tracebackhide__ = True
+    given = inspect.signature(factory).bind_partial(*positional, **named).arguments
+    for each in inspect.signature(factory).parameters.values():
+        single = each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+        if single and each.default is each.empty and each.name not in given:
+            raise ValueError(f"it needs {each.name!r}, in an object of its parameters")
 
 
 def _needed(parameters: list[inspect.Parameter]) -> bool:

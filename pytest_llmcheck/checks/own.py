@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, overload
 
 from pytest_llmcheck.engines.reply import shorten
@@ -12,7 +13,7 @@ from pytest_llmcheck.verdict import Status, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_llmcheck.verdict import Judged
+    from pytest_llmcheck.verdict import Check, Judged
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _RETURNS = "return True, False, a text that says why it fails, or a Verdict"
@@ -79,9 +80,7 @@ class OwnCheck:
             return self._verdict(said, "it holds" if said else self._failed())
         if isinstance(said, str) and said.strip():
             return self._verdict(False, said)
-        raise TypeError(
-            f"the check {self!r} ({_place(self.function)}) returned {shorten(repr(said), 80)}: {_RETURNS}"
-        )
+        raise TypeError(f"the check {self!r} ({_place(self.function)}) returned {said!r:.80}: {_RETURNS}")
 
     def _verdict(self, holds: bool, reason: str) -> Verdict:
         return Verdict(Status.PASSED if holds else Status.FAILED, repr(self), reason, float(holds))
@@ -123,11 +122,11 @@ def check(name: str) -> Callable[[Callable[..., bool | str | Verdict]], OwnCheck
     __tracebackhide__ = True
     if not isinstance(name, str):
         raise TypeError(f"check takes the name of the check, as in @check('polite'); got {name!r}")
-    from pytest_llmcheck.checks import HEALTH
-
     if not name.strip():
         raise ValueError("a check needs a name, as in @check('polite')")
-    if name in {each.name for each in HEALTH}:
+    # By its name: the package imports this module.
+    health: tuple[Check, ...] = import_module("pytest_llmcheck.checks").HEALTH
+    if name in {each.name for each in health}:
         raise ValueError(f"{name!r} is a health check of every reply; give the check another name")
 
     def decorate(function: Callable[..., bool | str | Verdict]) -> OwnCheck:

@@ -40,7 +40,7 @@ ENGLISH = (
 _KANN = r"(?:kann|könnte|darf|werde|möchte|will|können|könnten|dürfen|werden|möchten|wollen)"
 _TUN = (
     r"\b\w*(?:helfen|beantworten|geben|erstellen|schreiben|bereitstellen|liefern|nachkommen|erfüllen|ausführen|"
-    r"bearbeiten|tun|machen|anbieten|teilen|nennen|verfassen|erklären|sagen|verraten|anzeigen|stellen|äußern|"
+    r"bearbeiten|tun|machen|anbieten|teilen|nennen|verfassen|erklären|sagen|verraten|anzeigen|stellen|äu(?:ß|ss)ern|"
     r"unterstützen|durchführen|öffnen|zugreifen)\b"
 )
 _NICHT = r"\b(?:nicht|kein\w*)\b(?! genug)"

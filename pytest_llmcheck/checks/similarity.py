@@ -132,9 +132,7 @@ def _measured(by: Callable[[str, str], float], came: str, wanted: str) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if isinstance(value, str) or not math.isfinite(number):
-        raise TypeError(
-            f"similar_to: {_called(by)} gave {shorten(repr(value), 80)}; a finite number is needed"
-        )
+        raise TypeError(f"similar_to: {_called(by)} gave {value!r:.80}; a finite number is needed")
     return number
 
 

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_llmcheck import PatternError, not_, patterns
 from pytest_llmcheck.checks import HEALTH, contains, finished, matches
+from pytest_llmcheck.checks import text as text_checks
 from pytest_llmcheck.verdict import Status, Verdict
 
 
@@ -15,6 +17,16 @@ from pytest_llmcheck.verdict import Status, Verdict
 class Said:
     text: str
     finish_reason: str = "stop"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pattern has a tenth of a second."""
+
+    def search(pattern: str, text: str, flags: int = 0, *, seconds: float = 10) -> re.Match[str] | None:
+        return patterns.search(pattern, text, flags, seconds=0.1)  # type: ignore[return-value]
+
+    monkeypatch.setattr(text_checks, "search", search)
 
 
 class TestFinished:
@@ -48,14 +60,14 @@ class TestFinished:
         assert verdict.evidence == {"finish_reason": finish_reason}
 
     def test_is_the_health_of_every_reply(self) -> None:
-        assert list(HEALTH) == [finished()]
-        assert [check.name for check in HEALTH] == ["finished"]
+        assert HEALTH[0] == finished()
+        assert finished().name == "finished"
 
 
 class TestContains:
     def test_all_occur(self) -> None:
         assert contains("a", "b")(Said("xbya")) == Verdict(
-            Status.PASSED, "contains('a', 'b')", "all texts occur", score=1.0
+            Status.PASSED, "contains('a', 'b')", "all texts occur", score=1.0, evidence={"span": [3, 4]}
         )
 
     def test_one_missing(self) -> None:
@@ -67,10 +79,23 @@ class TestContains:
         verdict = contains("Refund", "14", "days")(Said("A refund takes days."))
         assert verdict.reason == (
             "expected all 3 texts in the reply; missing: 'Refund', '14'\n"
-            "in other letter case it has 'Refund'; contains(..., ignore_case=True) takes that"
+            "in other letter case it has 'Refund' at line 1, column 3; "
+            "contains(..., ignore_case=True) takes that"
         )
         assert verdict.score == pytest.approx(1 / 3)
         assert verdict.evidence == {"missing": ["Refund", "14"]}
+
+    def test_other_white_space(self) -> None:
+        reply = Said("You get a\n  Full refund.")
+        assert contains("a Full refund")(reply).reason == (
+            "expected the text in the reply; missing: 'a Full refund'\n"
+            "with other white space it has 'a Full refund' at line 1, column 9; "
+            r"matches('a\\s+Full\\s+refund') takes that"
+        )
+        assert matches(r"a\s+Full\s+refund")(reply).status is Status.PASSED
+        assert contains("a full refund", ignore_case=True)(reply).reason.endswith(
+            r"matches('a\\s+full\\s+refund', re.IGNORECASE) takes that"
+        )
 
     def test_ignore_case(self) -> None:
         check = contains("STRASSE", ignore_case=True)
@@ -102,7 +127,7 @@ class TestContains:
 class TestMatches:
     def test_found(self) -> None:
         verdict = matches(r"\d+")(Said("in 14 days"))
-        assert (verdict.status, verdict.reason) == (Status.PASSED, "matched characters 3 to 5")
+        assert (verdict.status, verdict.reason) == (Status.PASSED, "matched '14' at line 1, column 4")
         assert verdict.evidence == {"span": [3, 5]}
 
     def test_not_found(self) -> None:
@@ -116,6 +141,15 @@ class TestMatches:
         assert matches("A.b", re.IGNORECASE)(Said("a\nb")).reason == (
             "expected a match of the pattern somewhere in the reply; none in 3 characters\n"
             "with re.DOTALL it would match"
+        )
+
+    def test_one_without_end_is_an_error(self, impatient: None) -> None:
+        with pytest.raises(PatternError, match=r"^the regular expression '\(a\|aa\)\+\$' was stopped"):
+            not_(matches("(a|aa)+$"))(Said("a" * 60 + "!"))
+
+    def test_hints_that_take_too_long_are_left_out(self, impatient: None) -> None:
+        assert matches("(A|AA)+$")(Said("a" * 60 + "!")).reason == (
+            "expected a match of the pattern somewhere in the reply; none in 61 characters"
         )
 
     def test_invalid_pattern(self) -> None:

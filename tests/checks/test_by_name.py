@@ -1,0 +1,139 @@
+"""Checks by their names and arguments, as files have them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_llmcheck import (
+    all_of,
+    any_of,
+    check,
+    contains,
+    finished,
+    matches,
+    matches_schema,
+    mentions_numbers,
+    not_,
+    prompt_share,
+    refuses,
+    similar_to,
+    thought,
+)
+from pytest_llmcheck.checks.by_name import check_from, checks_from
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_llmcheck.verdict import Check, Judged
+
+
+@check("polite")
+def polite(reply: Judged, *, words: object = ("please",)) -> bool:
+    return True
+
+
+def has_letter(letter: str, *others: str) -> Check:
+    return contains(letter, *others)
+
+
+ADDED: dict[str, Callable[..., Check]] = {"polite": polite, "has_letter": has_letter, "contains": has_letter}
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "made"),
+    [
+        ("contains", "a", contains("a")),
+        ("contains", ["a", "b"], contains("a", "b")),
+        ("contains", {"texts": ["a", "b"], "ignore_case": True}, contains("a", "b", ignore_case=True)),
+        ("contains", {"texts": "a"}, contains("a")),
+        ("matches", "a+", matches("a+")),
+        ("matches", {"pattern": "a+", "flags": 2}, matches("a+", 2)),
+        ("matches_schema", {"type": "object"}, matches_schema({"type": "object"})),
+        ("matches_schema", {}, matches_schema({})),
+        ("matches_schema", True, matches_schema(True)),
+        ("prompt_share", {"system": 0.5}, prompt_share(system=0.5)),
+        ("mentions_numbers", [1, 2.5], mentions_numbers([1, 2.5])),
+        ("similar_to", {"text": "abc", "at_least": 0.5}, similar_to("abc", at_least=0.5)),
+        ("finished", None, finished()),
+        ("refuses", True, refuses()),
+        ("refuses", {}, refuses()),
+        ("not_", {"contains": "a"}, not_(contains("a"))),
+        ("not", {"contains": "a"}, not_(contains("a"))),
+        ("not_", "refuses", not_(refuses())),
+        ("not_", {"check": {"contains": "a"}}, not_(contains("a"))),
+        ("all_of", {"contains": "a", "refuses": True}, all_of(contains("a"), refuses())),
+        (
+            "any_of",
+            ["refuses", {"contains": "a"}, {"contains": "b"}],
+            any_of(refuses(), contains("a"), contains("b")),
+        ),
+        ("any_of", [{"not": {"all_of": ["refuses"]}}], any_of(not_(all_of(refuses())))),
+        ("thought", {"contains": "a"}, thought(contains("a"))),
+        ("polite", {"words": ["a"]}, polite(words=["a"])),
+        ("polite", True, polite),
+        ("has_letter", "a", contains("a")),
+    ],
+)
+def test_check_from(name: str, argument: object, made: Check) -> None:
+    assert check_from(name, argument, ADDED) == made
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "message"),
+    [
+        ("contain", "a", "no check is called 'contain': did you mean 'contains'?"),
+        ("contains", 3, "contains takes texts, got int: 3"),
+        ("contains", [], "contains needs at least one text, and none that is empty"),
+        ("contains", {"text": ["a"]}, "contains takes texts, got dict: {'text': ['a']}"),
+        (
+            "matches",
+            "(",
+            "matches('('): not a valid regular expression: missing ), unterminated subpattern at position 0",
+        ),
+        ("prompt_share", {"sytem": 1}, "prompt_share: it has no parameter 'sytem': did you mean 'system'?"),
+        (
+            "prompt_share",
+            1,
+            "prompt_share: expected an object with system, tools, documents, history, user, got 1",
+        ),
+        ("finished", 3, "finished: expected no argument (write true), got 3"),
+        ("finished", False, "finished: expected no argument (write true), got False"),
+        ("similar_to", "a", "similar_to: it needs 'at_least', in an object of its parameters"),
+        ("not_", {"contains": "a", "matches": "b"}, "not_: check is one check, got 2: put them into all_of"),
+        ("not_", {"contain": "a"}, "not_: no check is called 'contain': did you mean 'contains'?"),
+        ("all_of", [], 'all_of: no check is named; for example {"contains": "Paris"}'),
+        ("all_of", 3, 'all_of: expected checks by name, such as {"contains": "Paris"}; got 3'),
+        ("polite", {"word": "a"}, "polite: it has no parameter 'word': did you mean 'words'?"),
+    ],
+)
+def test_errors(name: str, argument: object, message: str) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        check_from(name, argument, ADDED)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("name", ["check", "HEALTH", "", "__doc__"])
+def test_what_is_no_check(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"^no check is called {name!r}: "):
+        check_from(name, "a")
+
+
+def test_what_is_added_replaces_nothing() -> None:
+    assert check_from("contains", {"texts": ["a"], "ignore_case": True}, ADDED) == contains(
+        "a", ignore_case=True
+    )
+
+
+def test_what_is_added_must_make_checks() -> None:
+    with pytest.raises(ValueError, match=r"^odd: expected a check with a name, got 3$"):
+        check_from("odd", "a", {"odd": lambda text: 3})  # type: ignore[dict-item, return-value]
+
+
+def test_checks_from() -> None:
+    assert checks_from({"contains": "a", "finished": True}) == (contains("a"), finished())
+    assert checks_from(["finished", {"contains": "a"}]) == (finished(), contains("a"))
+    assert checks_from("finished") == (finished(),)
+    with pytest.raises(ValueError, match="expected checks by name"):
+        checks_from({1: "a"})
