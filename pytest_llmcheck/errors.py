@@ -51,7 +51,19 @@ class PatternError(LlmcheckError):
     """A regular expression of the user was stopped: it ran for longer than it may."""
 
 
-for _error in (LlmcheckError, ConfigError, ModelError, PromptError, EngineError, PatternError):
+class SchemaError(LlmcheckError):
+    """A JSON Schema of the user cannot be held against a reply: validation was stopped, or has no end.
+
+    Attributes:
+        keyword: the one that was at work, such as ``pattern``.
+    """
+
+    def __init__(self, message: str, keyword: str) -> None:
+        super().__init__(message)
+        self.keyword = keyword
+
+
+for _error in (LlmcheckError, ConfigError, ModelError, PromptError, EngineError, PatternError, SchemaError):
     # Shown in failures: the name under which users import it.
     _error.__module__ = "pytest_llmcheck"
 

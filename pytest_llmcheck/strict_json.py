@@ -12,14 +12,22 @@ import re
 import sys
 from typing import Any
 
-_FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)```", re.DOTALL)
 _TOKEN = re.compile(r'(?P<key>"(?:[^"\\]|\\.)*"(?=\s*:))|"(?:[^"\\]|\\.)*"|[{}]|(?P<bare>[^\s{}\[\],:"]+)')
+# By how Python's message begins: from release to release it says more, or less, behind that.
 _PLAINER = {
-    "Extra data": "more text after the JSON value",
+    "Expecting ',' delimiter": "expected ',' or a closing bracket",
+    "Expecting ':' delimiter": "expected ':' after the key",
+    "Expecting property name": "expected a key in double quotes",
     "Expecting value": "expected a JSON value",
-    "Invalid control character at": "a control character inside a string",
-    "Unexpected UTF-8 BOM (decode using utf-8-sig)": "a byte order mark",
+    "Extra data": "more text after the JSON value",
+    "Illegal trailing comma": "a comma before the closing bracket",
+    "Invalid control character": "a control character inside a string",
+    "Invalid \\escape": "an escape that JSON does not have",
+    "Invalid \\u": "an escape that JSON does not have",
+    "Unexpected UTF-8 BOM": "a byte order mark",
+    "Unterminated string": "a string that is never closed",
 }
+_BLANKS = " \t\n\r"
 _BEFORE, _AFTER = 40, 30
 
 
@@ -28,11 +36,14 @@ class NotJSONError(ValueError):
 
     Attributes:
         position: where in the text, in characters from 0.
+        wrong_from: the first character in whose place another could have made it JSON. It is before
+            `position` where blanks stand between: the comma that is missing would come before them.
     """
 
-    def __init__(self, problem: str, position: int) -> None:
+    def __init__(self, problem: str, position: int, wrong_from: int | None = None) -> None:
         super().__init__(problem)
         self.position = position
+        self.wrong_from = position if wrong_from is None else wrong_from
 
 
 def parse(text: str) -> Any:
@@ -44,8 +55,7 @@ def parse(text: str) -> Any:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        problem = _PLAINER.get(error.msg, error.msg)
-        raise NotJSONError(problem, error.pos) from None
+        raise _in_plain_words(text, error) from None
     except RecursionError:
         problem = "nested too deeply to be read"
         raise NotJSONError(problem, 0) from None
@@ -72,15 +82,18 @@ def line_and_column(text: str, position: int) -> str:
     return f"line {line}, column {position - text.rfind(chr(10), 0, position)}"
 
 
-def in_fence(text: str) -> bool:
-    """Whether some ``` fence in the text holds JSON."""
-    for match in _FENCE.finditer(text):
-        try:
-            parse(match[1])
-        except NotJSONError:
-            continue
-        return True
-    return False
+def _in_plain_words(text: str, error: json.JSONDecodeError) -> NotJSONError:
+    problem = next((ours for theirs, ours in _PLAINER.items() if error.msg.startswith(theirs)), error.msg)
+    at = error.pos
+    before = text[:at].rstrip(_BLANKS)
+    if error.msg.startswith("Illegal trailing comma"):  # from Python 3.13 on, at the comma
+        at = len(text) - len(text[at + 1 :].lstrip(_BLANKS))
+    elif before.endswith(",") and text[at : at + 1] in ("}", "]"):
+        problem = "a comma before the closing bracket"
+    if error.msg.startswith("Unterminated"):
+        return NotJSONError(problem, at, len(text))
+    blanks_were_fine = not error.msg.startswith(("Expecting ',' delimiter", "Expecting ':'", "Extra data"))
+    return NotJSONError(problem, at, at if blanks_were_fine else len(before))
 
 
 def _refuse_python_only(text: str) -> None:

@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmcheck.checks.health import cut_off
-from pytest_llmcheck.strict_json import NotJSONError, in_fence, line_and_column, parse, point_at
+from pytest_llmcheck.checks.json_reply import NoJsonError, checked_extract, json_of
+from pytest_llmcheck.checks.schema_types import schema_of
+from pytest_llmcheck.engines.pointing import odds_at, pointed
+from pytest_llmcheck.errors import SchemaError
+from pytest_llmcheck.json_values import spell
+from pytest_llmcheck.strict_json import line_and_column
 from pytest_llmcheck.verdict import Status, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from jsonschema.exceptions import ValidationError
-    from jsonschema.protocols import Validator
 
-    from pytest_llmcheck.verdict import Check, Judged
+    from pytest_llmcheck.checks.deadline import StoppedError
+    from pytest_llmcheck.checks.json_reply import Extract, JsonOf
+    from pytest_llmcheck.checks.schema_compiled import Compiled
+    from pytest_llmcheck.checks.schema_faults import Fault
+    from pytest_llmcheck.checks.schema_types import Schema
+    from pytest_llmcheck.json_values import Step
+    from pytest_llmcheck.verdict import Judged
 
-_MOST_ERRORS = 5
-_LONGEST = 200
+_MOST_SHOWN = 5
+_SHALLOW = 50
+"""Levels of nesting that no honest schema has trouble with."""
+
+_REMEDIES = {
+    "time": "was stopped after {seconds:g} s: anyOf, oneOf, allOf and $ref combine in too many ways; let the "
+    "alternatives exclude each other early, as by a property with a const",
+    "errors": "was stopped after {most:,} violations: anyOf, oneOf, allOf and $ref combine in too many ways; "
+    "let the alternatives exclude each other early, as by a property with a const",
+    "iri": "was stopped: to check a text of more than {longest:,} characters takes too long; use the "
+    "format uri, or bound the text with maxLength",
+}
 
 
 @dataclass(frozen=True)
 class MatchesSchema:
-    """See `matches_schema`; two are equal when their schemas are."""
+    """See `matches_schema`; two are equal when their schemas and their ways to take JSON out are."""
 
-    schema: str
+    canonical: str
+    extract: Extract
     shown: str = field(compare=False)
-    validator: Validator = field(compare=False, repr=False)
-    unchecked_formats: tuple[str, ...] = field(compare=False)
+    compiled: Compiled = field(compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -39,213 +53,152 @@ class MatchesSchema:
         return "matches_schema"
 
     def __repr__(self) -> str:
-        return f"matches_schema({self.shown})"
+        extract = "" if self.extract == "strict" else f", extract={self.extract!r}"
+        return f"matches_schema({self.shown}{extract})"
 
     def __call__(self, reply: Judged) -> Verdict:
-        """Judge the raw text: whole, then JSON, then of the schema."""
-        if cut := cut_off(reply):
-            reason = f"cut off, so its JSON was not judged; {cut}"
-            return self._failed("cut off", reason, finish_reason=reply.finish_reason)
+        """Judge the text: whole, then JSON, then of the schema."""
         try:
-            value = parse(reply.text)
-        except NotJSONError as error:
-            return self._not_json(reply.text, error)
+            found = json_of(reply, self.extract, self._outcome)
+        except NoJsonError as error:
+            return error.verdict(repr(self))
         try:
-            errors = sorted(self.validator.iter_errors(value), key=_order)
+            errors = self.errors(found.value)
         except (RecursionError, OverflowError) as error:
             what = "nested too deeply" if isinstance(error, RecursionError) else "it has a number too large"
-            return self._failed("wrong schema", f"wrong schema: {what} to be compared with it")
+            reason = f"wrong schema: {what} to be compared with it"
+            evidence = {"level": "wrong schema", **found.evidence}
+            return Verdict(Status.FAILED, repr(self), reason, score=0.0, evidence=evidence)
         if errors:
-            return self._wrong(errors)
-        reason = "JSON of the schema"
-        if self.unchecked_formats:
-            reason += f" (formats not checked: {', '.join(self.unchecked_formats)})"
-        return Verdict(Status.PASSED, repr(self), reason, score=1.0)
+            return self._wrong(reply, found, errors)
+        reason = f"JSON of the schema{found.told(reply.text)}"
+        if unchecked := self.compiled.unchecked_formats:
+            reason += f" (formats not checked: {', '.join(unchecked)})"
+        evidence = {"level": "right", **found.evidence} if found.taken else {}
+        return Verdict(Status.PASSED, repr(self), reason, score=1.0, evidence=evidence)
 
-    def _not_json(self, text: str, error: NotJSONError) -> Verdict:
-        if not text.strip():
-            return self._failed("not JSON", "not JSON: expected a JSON value, the reply is empty")
-        at = line_and_column(text, error.position)
-        reason = f"not JSON: {error} at {at}\n{point_at(text, error.position)}"
-        if in_fence(text):
-            reason += "\nhint: there is JSON inside a ``` fence; ask in the prompt for JSON without a fence"
-        return self._failed("not JSON", reason, position=error.position, problem=str(error))
+    def errors(self, value: object) -> list[ValidationError]:
+        """All that is wrong with a value.
 
-    def _wrong(self, errors: list[ValidationError]) -> Verdict:
-        found = [(_json_path(error.absolute_path), _describe(error)) for error in errors]
-        lines = [f"{path}: {problem}" for path, problem in found[:_MOST_ERRORS]]
-        if len(found) == 1:
-            reason = f"wrong schema: {lines[0]}"
+        Raises:
+            SchemaError: the validation was stopped.
+            RecursionError: the value is nested too deeply.
+            OverflowError: it has a number that no float can hold.
+        """
+        __tracebackhide__ = True
+        from pytest_llmcheck.checks.deadline import StoppedError, errors_of
+
+        try:
+            return errors_of(self.compiled.validator, value)
+        except StoppedError as error:
+            raise self._stopped(error) from None
+        except RecursionError:
+            if _depth(value) > _SHALLOW:
+                raise
+        why = "refers to itself without end: a $ref leads back to where it stands; remove that"
+        raise SchemaError(f"{self!r}: the schema {why}", "$ref")
+
+    def _stopped(self, error: StoppedError) -> SchemaError:
+        from pytest_llmcheck.checks import deadline
+
+        place = _place(self.compiled.validator.schema, error.schema)
+        where = "" if place is None else f" at {spell((*place, error.keyword))} of the schema"
+        limits = {
+            "seconds": deadline.SECONDS,
+            "most": deadline.MOST_ERRORS,
+            "longest": deadline.LONGEST_IRI,
+        }
+        why = str(error)
+        if why in _REMEDIES:
+            why = f"the validation {_REMEDIES[why].format(**limits)}"
+        return SchemaError(f"{self!r}: {error.keyword}{where}: {why}", error.keyword)
+
+    def _outcome(self, value: object) -> str:
+        try:
+            return ", though not of the schema" if self.errors(value) else " of the schema"
+        except (SchemaError, RecursionError, OverflowError):
+            return ""
+
+    def _wrong(self, reply: Judged, found: JsonOf, errors: list[ValidationError]) -> Verdict:
+        from pytest_llmcheck.checks.schema_faults import faults, share_right
+
+        told = faults(errors, found.value)
+        first, *rest = told[:_MOST_SHOWN]
+        caret, decided = first.position(reply.text, found.begin)
+        lines = pointed(reply, caret, decided)
+        where = found.told(reply.text)
+        if len(told) == 1:
+            lines.insert(0, f"wrong schema{where}: {_line(first, reply.text, caret)}")
         else:
-            more = len(found) - len(lines)
-            lines += [f"and {more} more"] if more else []
-            reason = "\n".join([f"wrong schema in {len(found)} places", *lines])
-        listed = [{"path": path, "problem": problem} for path, problem in found]
-        return self._failed("wrong schema", reason, errors=listed)
+            lines[:0] = [f"wrong schema in {len(told)} places{where}", _line(first, reply.text, caret)]
+            lines += [_line(fault, reply.text, fault.position(reply.text, found.begin)[0]) for fault in rest]
+            lines += [f"and {more} more"] if (more := len(told) - _MOST_SHOWN) > 0 else []
+        evidence: dict[str, Any] = {
+            "level": "wrong schema",
+            "errors": [{"path": fault.path, "problem": fault.problem} for fault in told],
+            "position": caret,
+            **found.evidence,
+        }
+        if (token := odds_at(reply, decided)) is not None:
+            evidence["token"] = token
+        score = share_right(told, found.value)
+        return Verdict(Status.FAILED, repr(self), "\n".join(lines), score=score, evidence=evidence)
 
-    def _failed(self, level: str, reason: str, **evidence: Any) -> Verdict:
-        return Verdict(Status.FAILED, repr(self), reason, score=0.0, evidence={"level": level, **evidence})
 
+def matches_schema(schema: Schema, extract: Extract = "strict") -> MatchesSchema:
+    """The reply is JSON and nothing else, and is valid under a JSON Schema.
 
-def matches_schema(schema: Mapping[str, Any] | bool | str | Path) -> Check:
-    """The raw text of the reply is JSON and nothing else, and is valid under a JSON Schema.
+    A reply that was cut off fails as that, before "not JSON"; not JSON comes before "wrong schema". JSON is
+    that of RFC 8259 without what programs read differently: numbers beyond a double, ``NaN`` and keys that
+    occur twice in one object are not JSON. ``format`` is checked; formats that the draft does not define are
+    named in the verdict. The draft is that of ``$schema``, else 2020-12. Patterns are Python's. No ``$ref``
+    is ever fetched. The score of a failed reply is the share of its fields that are right.
 
-    A reply that was cut off fails as that, before "not JSON"; not JSON comes before "wrong schema".
-    Numbers beyond a double, ``NaN``, keys that occur twice and code fences are not JSON. ``format`` is
-    checked; formats that the draft does not define are named in the verdict. The draft is that of
-    ``$schema``, else 2020-12. No ``$ref`` is ever fetched from anywhere.
+    Judging raises `SchemaError` where the schema itself is to blame: a validation that takes more than 10 s,
+    or that never ends. That fails the test whatever the check is part of, ``not_`` included.
 
     Args:
-        schema: a dict or bool, JSON text (it starts with ``{``, or is ``true`` or ``false``), or the path
-            of a JSON file, relative to the working directory.
+        schema: a dict or bool, JSON text (it starts with ``{``, or is ``true`` or ``false``), the path of a
+            JSON file, relative to the working directory, or a type: a pydantic model or TypeAdapter, a
+            dataclass, a TypedDict, a ``msgspec.Struct``.
+        extract: where JSON may stand. ``strict``: the whole reply is JSON. ``fence``: or it is in a fenced
+            code block, the first one marked ``json``, or without such the first one without a language.
+            ``first``: or it is the first object or array in the text. The verdict says if it was taken out.
 
     Raises:
         ValueError: the schema cannot be read, is not valid, or refers to what is not in it.
     """
     __tracebackhide__ = True
-    source, shown = _load(schema)
-    validator, formats = _compile(source)
-    canonical = json.dumps(source, sort_keys=True, ensure_ascii=False)
-    return MatchesSchema(canonical, shown, validator, formats)
+    from pytest_llmcheck.checks.schema_compiled import compiled
+
+    source, shown = schema_of(schema)
+    made = compiled(source)
+    return MatchesSchema(made.canonical, checked_extract(extract, "matches_schema"), shown, made)
 
 
-def _load(schema: Mapping[str, Any] | bool | str | Path) -> tuple[Any, str]:
-    """The schema as JSON values of our own, and how it shows in messages."""
-    __tracebackhide__ = True
-    if isinstance(schema, str) and (schema.lstrip()[:1] == "{" or schema.strip() in ("true", "false")):
-        parsed = _parse(schema, "the schema")
-        return parsed, _in_short(parsed)
-    if isinstance(schema, str | Path):
-        file = Path(schema)
-        try:
-            text = file.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not UTF-8"
-            message = f"matches_schema: neither JSON text nor a readable file: {file.absolute()}: {reason}"
-            raise ValueError(message) from None
-        return _parse(text, str(file)), repr(str(schema))
-    try:
-        copy = json.loads(json.dumps(schema, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        message = f"matches_schema: the schema is not made of JSON values: {error}"
-        raise ValueError(message) from None
-    return copy, _in_short(copy)
+def _line(fault: Fault, text: str, position: int) -> str:
+    return f"{fault.path}: {fault.problem} at {line_and_column(text, position)}"
 
 
-def _in_short(schema: Any) -> str:
-    """A schema's title, else the names of its properties, else its beginning: a message names it, no more."""
-    if isinstance(schema, dict):
-        if isinstance(title := schema.get("title"), str):
-            return _cut(repr(title), 60)
-        properties = schema.get("properties")
-        if isinstance(properties, dict) and properties:
-            return _cut(f"{{{', '.join(properties)}}}", 60)
-    return _cut(repr(schema), 60)
+def _depth(value: object) -> int:
+    """Levels of nesting."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        held = [one for one in level if isinstance(one, dict | list)]
+        level = [inner for one in held for inner in (one.values() if isinstance(one, dict) else one)]
+    return depth
 
 
-def _parse(text: str, what: str) -> Any:
-    __tracebackhide__ = True
-    try:
-        return parse(text)
-    except NotJSONError as error:
-        at = line_and_column(text, error.position)
-        message = f"matches_schema: {what} is not JSON: {error} at {at}"
-        raise ValueError(message) from None
-
-
-def _compile(source: object) -> tuple[Validator, tuple[str, ...]]:
-    __tracebackhide__ = True
-    from jsonschema import Draft202012Validator, SchemaError, validators
-
-    from pytest_llmcheck.checks.schema_refs import check_references
-
-    if not isinstance(source, dict | bool):
-        message = f"matches_schema: a schema is an object or a bool, got {_cut(repr(source), 60)}"
-        raise ValueError(message)
-    dialect = source.get("$schema") if isinstance(source, dict) else None
-    schema: Any = source  # jsonschema takes a bool too, its types do not say so
-    cls = Draft202012Validator if dialect is None else _draft(dialect, validators)
-    try:
-        cls.check_schema(schema)
-    except SchemaError as error:
-        where = _json_path(error.absolute_path)
-        message = f"matches_schema: the schema is not valid at {where}: {_cut(error.message, _LONGEST)}"
-        raise ValueError(message) from None
-    registry, formats = check_references(schema, cls)
-    return cls(schema, registry=registry, format_checker=cls.FORMAT_CHECKER), formats
-
-
-def _draft(dialect: object, validators: Any) -> type[Validator]:
-    __tracebackhide__ = True
-    draft: type[Validator] | None = None
-    if isinstance(dialect, str):
-        draft = validators.validator_for({"$schema": dialect}, default=None)
-    if draft is None:
-        known = "https://json-schema.org/draft/2020-12/schema"
-        message = (
-            f"matches_schema: $schema {dialect!r} is no draft that is known here; leave it out for {known}"
-        )
-        raise ValueError(message)
-    return draft
-
-
-def _describe(error: ValidationError) -> str:
-    """What was expected and what came."""
-    came = _cut(_json(error.instance), 60)
-    rule: Any = error.validator_value
-    match error.validator:
-        case "type":
-            kinds = rule if isinstance(rule, list) else [rule]
-            return f"expected {' or '.join(kinds)}, got {came}"
-        case "enum":
-            return f"expected one of {_cut(', '.join(_json(item) for item in rule), 120)}, got {came}"
-        case "const":
-            return f"expected {_cut(_json(rule), 120)}, got {came}"
-        case "format":
-            return f"expected a string of format {rule}, got {came}"
-        case "pattern":
-            return f"expected a match of the pattern {rule!r}, got {came}"
-        case "required":
-            return _cut(error.message.replace(" is a required property", " is missing"), _LONGEST)
-        case "anyOf" | "oneOf" if error.context:
-            return _nearest(error, len(rule), came)
-        case None:
-            return f"expected nothing here, got {came}"
-    return _cut(error.message, _LONGEST)
-
-
-def _nearest(error: ValidationError, count: int, came: str) -> str:
-    """That no alternative fits; and what is wrong with the nearest, if one is nearer than the others."""
-    from jsonschema.exceptions import best_match
-
-    told = f"expected one of {count} alternatives ({error.validator}), got {came}"
-    best = best_match([error])
-    if best is error:
-        return told
-    return f"{told}; nearest: {_json_path(best.absolute_path)}: {_describe(best)}"
-
-
-def _json_path(path: Iterable[str | int]) -> str:
-    """A place as JSONPath writes it, such as ``$.a[0].b``."""
-    told = "$"
-    for step in path:
-        if isinstance(step, int):
-            told += f"[{step}]"
-        elif re.fullmatch(r"[A-Za-z_]\w*", step):
-            told += f".{step}"
-        else:
-            told += f"[{json.dumps(step, ensure_ascii=False)}]"
-    return told
-
-
-def _order(error: ValidationError) -> list[tuple[bool, int, str]]:
-    """By path, numbers as numbers; one path's errors stay in the order of the schema."""
-    return [(False, step, "") if isinstance(step, int) else (True, 0, step) for step in error.absolute_path]
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+def _place(schema: object, part: object) -> tuple[Step, ...] | None:
+    """Where a part stands in a schema: the very object, not an equal one."""
+    waiting: list[tuple[tuple[Step, ...], Any]] = [((), schema)]
+    while waiting:
+        place, held = waiting.pop()
+        if held is part:
+            return place
+        if isinstance(held, dict):
+            waiting += [((*place, key), inner) for key, inner in held.items()]
+        elif isinstance(held, list):
+            waiting += [((*place, index), inner) for index, inner in enumerate(held)]
+    return None

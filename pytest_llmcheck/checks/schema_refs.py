@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from jsonschema import SchemaError
 from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012, specification_with
+
+from pytest_llmcheck.patterns import check_pattern
+from pytest_llmcheck.schema_library import SchemaError
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -54,6 +56,7 @@ class _Walk:
         if not isinstance(contents, Mapping) or id(contents) in self.seen:
             return
         self.seen.add(id(contents))
+        _check_patterns(contents)
         if isinstance(contents.get("format"), str):
             self.formats.add(contents["format"])
         for keyword in _REFERENCES:
@@ -79,3 +82,14 @@ class _Walk:
             raise ValueError(message) from None
         # A target outside the places where schemas stand is reached by no other way.
         self.visit(self.specification.create_resource(target.contents), target.resolver)
+
+
+def _check_patterns(contents: Mapping[str, Any]) -> None:
+    """Refuse what could not be stopped; the draft's own schema has refused what is no regular expression."""
+    __tracebackhide__ = True
+    for pattern in (contents.get("pattern"), *contents.get("patternProperties", ())):
+        try:
+            if isinstance(pattern, str):
+                check_pattern(pattern)
+        except ValueError as error:
+            raise ValueError(f"matches_schema: the pattern {pattern!r}: {error}") from None

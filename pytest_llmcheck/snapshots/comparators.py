@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json as jsonlib
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pytest_llmcheck.errors import did_you_mean
+from pytest_llmcheck.json_values import Comparison, JsonPath, checked_tolerance, paths, spell
 from pytest_llmcheck.snapshots.baseline import SnapshotError
-from pytest_llmcheck.snapshots.json_paths import JsonPath, Step, spell
 from pytest_llmcheck.visible import visible
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class Json:
         """The places at which the values part."""
         try:
             values = [_load("the baseline", expected.body), _load("the reply", received.body)]
-            found = list(self._differences((), *values))
+            found = Comparison(self.paths, self.tolerance).of(*values).found
             pretty = [jsonlib.dumps(v, indent=2, sort_keys=True, ensure_ascii=False) for v in values]
         except _NotJsonError as error:
             return Difference((str(error),), details=_diff(expected.body, received.body))
@@ -88,35 +87,8 @@ class Json:
             return Difference((line,), details=_diff(expected.body, received.body))
         if not found:
             return None
-        return Difference(tuple(found[:SHOWN]), max(0, len(found) - SHOWN), _diff(*pretty))
-
-    def _differences(self, place: tuple[Step, ...], expected: Any, received: Any) -> Iterator[str]:
-        if any(path.matches(place) for path in self.paths):
-            return
-        if isinstance(expected, dict) and isinstance(received, dict):
-            steps: Sequence[Step] = [*expected, *(key for key in received if key not in expected)]
-            sides = [(step, expected.get(step, _NOTHING), received.get(step, _NOTHING)) for step in steps]
-        elif isinstance(expected, list) and isinstance(received, list):
-            length = max(len(expected), len(received))
-            padded = [[*side, *[_NOTHING] * (length - len(side))] for side in (expected, received)]
-            sides = list(zip(range(length), *padded, strict=True))
-        else:
-            if not self._equal(expected, received):
-                yield f"{spell(place)}: expected {_brief(expected)}, got {_brief(received)}"
-            return
-        for step, one, other in sides:
-            yield from self._differences((*place, step), one, other)
-
-    def _equal(self, expected: Any, received: Any) -> bool:
-        if not (_is_number(expected) and _is_number(received)):
-            return type(expected) is type(received) and bool(expected == received)
-        if expected == received:
-            return True
-        try:
-            near = self.tolerance * max(1.0, abs(expected), abs(received))
-            return bool(math.isfinite(near) and abs(expected - received) <= near)
-        except OverflowError:  # an integer beyond the floats
-            return False
+        shown = tuple(f"{spell(one.place)}: {one}" for one in found[:SHOWN])
+        return Difference(shown, max(0, len(found) - SHOWN), _diff(*pretty))
 
 
 def text() -> Comparator:
@@ -138,11 +110,8 @@ def json(*, ignore: Sequence[str] = (), tolerance: float = 0.0) -> Comparator:
     Raises:
         ValueError: a path is not of a supported form, or the tolerance is negative or not finite.
     """
-    if isinstance(ignore, str):
-        raise ValueError(f"ignore takes a list of paths: ignore=[{ignore!r}]")
-    if not (math.isfinite(tolerance) and tolerance >= 0):
-        raise ValueError(f"tolerance is a finite number of at least 0, not {tolerance}")
-    return Json(tuple(JsonPath.parse(path) for path in ignore), tolerance)
+    __tracebackhide__ = True
+    return Json(paths(ignore, "ignore"), checked_tolerance(tolerance))
 
 
 BUILT: dict[str, Callable[[], Comparator]] = {"json": json, "text": text}
@@ -177,14 +146,6 @@ class _NotJsonError(Exception):
     """Which side is not JSON, and where."""
 
 
-class _Nothing:
-    def __repr__(self) -> str:
-        return "nothing"
-
-
-_NOTHING = _Nothing()
-
-
 def _load(side: str, body: str) -> Any:
     def refuse(constant: str) -> Any:
         raise _NotJsonError(f"{side} is not JSON: {constant} is no JSON number")
@@ -198,15 +159,6 @@ def _load(side: str, body: str) -> Any:
         ) from None
     except (RecursionError, ValueError) as error:  # nested too deeply, or an integer of thousands of digits
         raise _NotJsonError(f"{side} is not JSON that Python reads: {error}") from None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _brief(value: Any) -> str:
-    shown = repr(value) if value is _NOTHING else visible(jsonlib.dumps(value, ensure_ascii=False))
-    return shown if len(shown) <= 40 else f"{shown[:36]} ..."
 
 
 def _first_difference(expected: str, received: str) -> tuple[str, ...]:

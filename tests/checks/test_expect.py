@@ -76,7 +76,7 @@ def test_every_failure_is_reported_at_once() -> None:
     assert str(error) == (
         "2 of 3 checks failed on q4, Q4_K_M\n"
         "  contains('x', 'y'): expected all 2 texts in the reply; missing: 'x', 'y'\n"
-        "  matches_schema({}): not JSON: Expecting ':' delimiter at line 1, column 13\n"
+        "  matches_schema({}): not JSON: expected ':' after the key at line 1, column 13\n"
         '    {"a": 1, "b"}\n'
         "                ^\n"
         '  reply: \'{"a": 1, "b"}\''

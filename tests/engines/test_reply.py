@@ -25,14 +25,30 @@ def test_json_says_where_and_what() -> None:
     with pytest.raises(AssertionError) as error:
         make_reply('{"a": 1,\n "b" 2}').json()
     assert str(error.value) == (
-        "the reply is not JSON: Expecting ':' delimiter at line 2, column 6\n"
+        "the reply is not JSON: expected ':' after the key at line 2, column 6\n"
+        '   "b" 2}\n'
+        "       ^\n"
         '  reply: \'{"a": 1,\\n "b" 2}\''
     )
 
 
 def test_json_says_that_the_reply_was_cut() -> None:
-    with pytest.raises(AssertionError, match=r"\(it was cut off: length\)"):
-        make_reply('{"a": [1, ', finish_reason="length").json()
+    # What was cut may be JSON by accident: 12 of 123.
+    with pytest.raises(AssertionError) as error:
+        make_reply("12", finish_reason="length").json()
+    assert str(error.value) == "the reply was cut off (length), so its JSON was not read\n  reply: '12'"
+
+
+def test_json_shows_the_token_that_went_wrong() -> None:
+    with pytest.raises(AssertionError) as error:
+        make_reply("[1\n 2]", pieces=["[1", "\n ", "2", "]"]).json()
+    assert str(error.value) == (
+        "the reply is not JSON: expected ',' or a closing bracket at line 2, column 2\n"
+        "   2]\n"
+        "   ^\n"
+        "  the token at line 1, column 3: '\\n ' 0.50, '~' 0.25\n"
+        "  reply: '[1\\n 2]'"
+    )
 
 
 def test_shown_as_its_text() -> None:

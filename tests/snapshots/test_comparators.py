@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_llmcheck.json_values import JsonPath, spell
 from pytest_llmcheck.snapshots import Baseline, Comparator, Difference, SnapshotError, json, text
 from pytest_llmcheck.snapshots.comparators import comparator
-from pytest_llmcheck.snapshots.json_paths import JsonPath, spell
 
 
 def differ(judge: Comparator, expected: str, received: str) -> tuple[str, ...]:

@@ -1,0 +1,295 @@
+"""The values in a reply that is JSON: all of them, or one field."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmcheck.checks.json_reply import NoJsonError, checked_extract, json_of
+from pytest_llmcheck.engines.pointing import odds_at, pointed
+from pytest_llmcheck.json_places import Place, agreement, place_of
+from pytest_llmcheck.json_values import (
+    NOTHING,
+    Comparison,
+    JsonPath,
+    at,
+    brief,
+    checked_tolerance,
+    paths,
+    spell,
+)
+from pytest_llmcheck.strict_json import line_and_column
+from pytest_llmcheck.verdict import Status, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_llmcheck.checks.json_reply import Extract, JsonOf
+    from pytest_llmcheck.json_values import Mismatch, Step
+    from pytest_llmcheck.verdict import Check, Judged
+
+_MOST_SHOWN = 5
+_WORST = (Status.FAILED, Status.INCONCLUSIVE, Status.NOT_APPLICABLE, Status.PASSED)
+
+
+@dataclass(frozen=True)
+class JsonEquals:
+    """See `json_equals`."""
+
+    expected: str
+    ignore: tuple[JsonPath, ...]
+    tolerance: float
+    extract: Extract
+    shown: str
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return "json_equals"
+
+    def __repr__(self) -> str:
+        return f"json_equals({self.shown})"
+
+    def __call__(self, reply: Judged) -> Verdict:
+        """Judge the value; the score is the share of fields that are right."""
+        expected = json.loads(self.expected)
+        comparison = Comparison(self.ignore, self.tolerance)
+
+        def outcome(value: Any) -> str:
+            differs = Comparison(self.ignore, self.tolerance).of(expected, value).found
+            return ", though not the expected value" if differs else " of the expected value"
+
+        try:
+            found = json_of(reply, self.extract, outcome)
+            comparison.of(expected, found.value)
+        except NoJsonError as error:
+            return error.verdict(repr(self))
+        except RecursionError:
+            return _too_deep(self)
+        if not comparison.found:
+            reason = f"the expected value{found.told(reply.text)}"
+            return Verdict(Status.PASSED, repr(self), reason, score=1.0, evidence=found.evidence)
+        return self._wrong(reply, found, comparison)
+
+    def _wrong(self, reply: Judged, found: JsonOf, comparison: Comparison) -> Verdict:
+        wrong = comparison.found
+        carets = [_caret(reply.text, found.begin, one) for one in wrong[:_MOST_SHOWN]]
+        lines = [
+            f"{spell(one.place)}: {one} at {line_and_column(reply.text, caret)}"
+            for one, (caret, _) in zip(wrong, carets, strict=False)
+        ]
+        lines[1:1] = pointed(reply, *carets[0])
+        where = found.told(reply.text)
+        if len(wrong) == 1:
+            lines[0] = f"wrong value{where}: {lines[0]}"
+        else:
+            lines.insert(0, f"wrong value in {len(wrong)} places{where}")
+            lines += [f"and {more} more"] if (more := len(wrong) - _MOST_SHOWN) > 0 else []
+        evidence: dict[str, Any] = {
+            "level": "wrong value",
+            "errors": [{"path": spell(one.place), "problem": str(one)} for one in wrong],
+            "position": carets[0][0],
+            **found.evidence,
+        }
+        if (token := odds_at(reply, carets[0][1])) is not None:
+            evidence["token"] = token
+        return Verdict(Status.FAILED, repr(self), "\n".join(lines), score=comparison.share, evidence=evidence)
+
+
+@dataclass(frozen=True)
+class JsonField:
+    """See `json_field`."""
+
+    path: JsonPath
+    spelled: str
+    check: Check | JsonIs
+    extract: Extract
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return "json_field"
+
+    def __repr__(self) -> str:
+        extract = "" if self.extract == "strict" else f", extract={self.extract!r}"
+        return f"json_field({self.spelled!r}, {self.check!r}{extract})"
+
+    def __call__(self, reply: Judged) -> Verdict:
+        """Judge each place of the path; the worst verdict counts, the score is the mean."""
+        try:
+            found = json_of(reply, self.extract)
+        except NoJsonError as error:
+            return error.verdict(repr(self))
+        places = self.path.places(found.value)
+        if not places:
+            return self._nothing_there(reply, found)
+        judged = [self._judged(reply, found, place) for place in places]
+        worst = next(status for status in _WORST if any(verdict.status is status for _, verdict in judged))
+        scores = [verdict.score for _, verdict in judged if verdict.score is not None]
+        score = sum(scores) / len(scores) if len(scores) == len(judged) else None
+        if worst is Status.PASSED:
+            count = "" if len(judged) == 1 else f" at all {len(judged)} places"
+            reason = f"it holds{count}{found.told(reply.text)}"
+            return Verdict(worst, repr(self), reason, score, found.evidence)
+        bad = [(path, verdict) for path, verdict in judged if verdict.status is worst]
+        lines = [f"{path}: {verdict.reason}" for path, verdict in bad[:_MOST_SHOWN]]
+        lines += [f"and {more} more"] if (more := len(bad) - _MOST_SHOWN) > 0 else []
+        if where := found.told(reply.text):
+            lines.append(f"the JSON was{where[2:-1]}")
+        if worst is Status.FAILED and score is not None:
+            score = min(score, 1 - 1 / (len(judged) + 1))  # never a pass, whatever the check says
+        evidence = {
+            "errors": [{"path": path, "problem": verdict.reason} for path, verdict in bad],
+            **found.evidence,
+        }
+        return Verdict(worst, repr(self), "\n".join(lines), score, evidence)
+
+    def _judged(self, reply: Judged, found: JsonOf, place: tuple[Step, ...]) -> tuple[str, Verdict]:
+        value = at(found.value, place)
+        written = place_of(reply.text, place, found.begin) or Place(found.begin, found.end)
+        if isinstance(self.check, JsonIs):
+            return spell(place), self.check.of(value, reply, written)
+        text = value if isinstance(value, str) else reply.text[written.begin : written.end]
+        verdict = self.check(Field(text))
+        if verdict.status is not Status.PASSED:
+            # The check points into the field; this is where the field is in the reply.
+            where = line_and_column(reply.text, written.begin)
+            told = f"{verdict.reason}\nthe field is {brief(value, 60)} at {where}"
+            if token := odds_at(reply, written.begin + isinstance(value, str)):
+                told += f"; its first token: {token}"
+            verdict = Verdict(verdict.status, verdict.check, told, verdict.score, verdict.evidence)
+        return spell(place), verdict
+
+    def _nothing_there(self, reply: Judged, found: JsonOf) -> Verdict:
+        reason = f"expected a value at {self.spelled}, there is none in {brief(found.value, 60)}"
+        # The object or array that lacks it is where the path still led somewhere.
+        steps = self.path.steps
+        while steps and not JsonPath(steps).places(found.value):
+            steps = steps[:-1]
+        nearest = next(iter(JsonPath(steps).places(found.value)), ())
+        lines = [f"{reason}{found.told(reply.text)}"]
+        if written := place_of(reply.text, nearest, found.begin):
+            lines += pointed(reply, written.end - 1)
+        evidence = {"path": self.spelled, **found.evidence}
+        return Verdict(Status.FAILED, repr(self), "\n".join(lines), score=0.0, evidence=evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a reply, to be judged as a reply is.
+
+    Attributes:
+        text: that of a string; else the JSON as it stands in the reply.
+        finish_reason: always ``stop``: what was cut off is not judged.
+    """
+
+    text: str
+    finish_reason: str = "stop"
+
+
+@dataclass(frozen=True)
+class JsonIs:
+    """The field has a value."""
+
+    expected: str
+
+    def __repr__(self) -> str:
+        return repr(json.loads(self.expected))
+
+    def of(self, value: Any, reply: Judged, written: Place) -> Verdict:
+        """Judge a value that stands at a place of the reply."""
+        expected = json.loads(self.expected)
+        comparison = Comparison().of(expected, value)
+        if not comparison.found:
+            return Verdict(Status.PASSED, repr(self), "equal", 1.0)
+        reason = f"expected {brief(expected)}, got {brief(value)}"
+        told = [f"{reason} at {line_and_column(reply.text, written.begin)}", *pointed(reply, written.begin)]
+        return Verdict(Status.FAILED, repr(self), "\n".join(told), comparison.share)
+
+
+def json_equals(
+    expected: Any, ignore: Sequence[str] = (), tolerance: float = 0.0, extract: Extract = "strict"
+) -> JsonEquals:
+    """The reply is JSON of this value.
+
+    The order of an object's members and the spelling do not matter: ``1`` equals ``1.0``, ``true`` equals no
+    number. The score is the share of fields that are right, of all that either side has: numbers, texts,
+    booleans, nulls and empty containers, at any depth.
+
+    Args:
+        expected: a value made of dicts, lists, texts, numbers, booleans and None; a text is a JSON string.
+        ignore: paths left out on both sides: ``$.key``, ``$['key']``, ``$.list[0]``, ``$.list[*].key``.
+        tolerance: numbers a and b are equal if ``|a - b| <= tolerance * max(1, |a|, |b|)``: absolute for
+            small numbers, relative for large ones.
+        extract: where JSON may stand; see `matches_schema`.
+
+    Raises:
+        ValueError: the value is not one of JSON, a path is not of a supported form, or the tolerance is
+            negative or not finite.
+    """
+    __tracebackhide__ = True
+    checked_extract(extract, "json_equals")
+    text = _as_json(expected, "json_equals")
+    ignored = paths(ignore, "ignore")
+    given = [brief(json.loads(text), 60)]
+    given += [f"ignore={list(ignore)!r}"] if ignore else []
+    given += [f"tolerance={tolerance!r}"] if tolerance else []
+    given += [f"extract={extract!r}"] if extract != "strict" else []
+    return JsonEquals(text, ignored, checked_tolerance(tolerance), extract, ", ".join(given))
+
+
+def json_field(path: str, check_or_value: Check | Any, extract: Extract = "strict") -> JsonField:
+    """A field of the reply, which is JSON, passes a check or has a value.
+
+    With ``[*]`` in the path, every field that it leads to must, and there must be one. A check judges the
+    text of a string, and of anything else its JSON as it stands in the reply.
+
+    Args:
+        path: such as ``$.items[*].price``; ``$`` is the whole value.
+        check_or_value: a check such as ``contains("refund")``, or a value as for `json_equals`.
+        extract: where JSON may stand; see `matches_schema`.
+
+    Raises:
+        ValueError: the path is not of a supported form, or the value is not one of JSON.
+    """
+    __tracebackhide__ = True
+    checked_extract(extract, "json_field")
+    try:
+        parsed = JsonPath.parse(path)
+    except ValueError as error:
+        raise ValueError(f"json_field: {error}") from None
+    is_check = callable(check_or_value) and isinstance(getattr(check_or_value, "name", None), str)
+    check = check_or_value if is_check else JsonIs(_as_json(check_or_value, "json_field"))
+    return JsonField(parsed, path, check, extract)
+
+
+def _as_json(value: Any, check: str) -> str:
+    __tracebackhide__ = True
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise ValueError(f"{check}: the expected value is no JSON value: {why}") from None
+
+
+def _caret(text: str, start: int, one: Mismatch) -> tuple[int, int]:
+    """Where a mismatch is in the text, and where the token stands that decided it."""
+    if one.received is NOTHING:  # where the object or array was closed instead
+        parent = place_of(text, one.place[:-1], start)
+        return (start, start) if parent is None else (parent.end - 1, parent.end - 1)
+    found = place_of(text, one.place, start)
+    if found is None:
+        return start, start
+    if one.expected is NOTHING:
+        key = found.begin if found.key is None else found.key
+        return key, key
+    # The first character that is not as expected.
+    expected = json.dumps(one.expected, ensure_ascii=False)
+    written = text[found.begin : found.end]
+    return found.begin, found.begin + agreement(written, expected)
+
+
+def _too_deep(check: JsonEquals) -> Verdict:
+    reason = "the values are nested too deeply to be compared"
+    return Verdict(Status.FAILED, repr(check), reason, score=0.0, evidence={"level": "wrong value"})
