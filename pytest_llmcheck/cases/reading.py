@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmcheck.cases.case import BadLine, Case, CaseFile
 from pytest_llmcheck.cases.ids import made_of
-from pytest_llmcheck.cases.rows import of_csv, of_json_lines, of_tabs
+from pytest_llmcheck.cases.rows import decoded, of_csv, of_json_lines, of_tabs
 from pytest_llmcheck.errors import ConfigError, did_you_mean
 from pytest_llmcheck.visible import visible
 
@@ -116,11 +116,7 @@ def _text_of(path: Path, shown: str) -> str:
         raise ConfigError(f"{shown} does not exist{_near(path)}") from None
     except OSError as error:
         raise ConfigError(f"{shown} cannot be read: {error.strerror}") from None
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{shown}:{line}: not UTF-8 ({error.reason}); save the file as UTF-8") from None
+    return decoded(raw, shown)
 
 
 def _near(path: Path) -> str:

@@ -28,6 +28,23 @@ class Row(NamedTuple):
     problem: str = ""
 
 
+def decoded(raw: bytes, shown: str) -> str:
+    """The text of a file.
+
+    Args:
+        raw: what is in it; a byte order mark is left out.
+        shown: the file's path, for messages.
+
+    Raises:
+        ConfigError: it is not UTF-8.
+    """
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{shown}:{line}: not UTF-8 ({error.reason}); save the file as UTF-8") from None
+
+
 def of_json_lines(text: str, shown: str) -> Iterator[Row]:
     """One JSON object a line, as https://jsonlines.org has it; blank lines are left out."""
     # Not `splitlines`: JSON texts may hold U+2028 and its like bare.

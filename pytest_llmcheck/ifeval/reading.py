@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmcheck.cases.rows import of_json_lines
+from pytest_llmcheck.cases.rows import decoded, of_json_lines
 from pytest_llmcheck.checks.instructions import instruction
 from pytest_llmcheck.errors import ConfigError
 
@@ -183,11 +183,7 @@ def _content(path: Path) -> str:
         raw = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}; correct the path") from None
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: not UTF-8 ({error.reason}); save the file as UTF-8") from None
+    return decoded(raw, str(path))
 
 
 def _short(prompt: str) -> str:
