@@ -55,9 +55,9 @@ def clustered_difference(
     """Interval of the difference, after less before, of two rates over the same verdicts in clusters.
 
     The difference plus and minus its standard error, clustered, times a quantile of Student's distribution
-    with a degree of freedom less than there are clusters: the paired analysis of Miller (Adding error bars to
-    evals, arXiv:2411.00640, 2024, sections 2.2 and 4.2) with the quantile that few clusters need (Cameron and
-    Miller, A practitioner's guide to cluster-robust inference, Journal of Human Resources 50, 2015).
+    with one degree of freedom less than there are clusters: the paired analysis of Miller (Adding error bars
+    to evals, arXiv:2411.00640, 2024) with the quantile that few clusters need (Cameron and Miller, A
+    practitioner's guide to cluster-robust inference, Journal of Human Resources 50, 2015).
 
     Args:
         before: how many verdicts of each cluster are good under the reference.

@@ -1,8 +1,8 @@
 """From verdicts to the four published numbers, and to what changed between two models.
 
 Prompt level: the share of prompts all of whose instructions are followed. Instruction level: the share of
-all instructions that are followed. Both strictly and loosely (Zhou et al. 2023, arXiv:2311.07911, section 2.2
-and table 3). What is undecided counts as not followed.
+all instructions that are followed. Both strictly and loosely (Zhou et al. 2023, arXiv:2311.07911). What is
+undecided counts as not followed.
 """
 
 from __future__ import annotations
