@@ -81,8 +81,8 @@ def known_code(what: str, code: object) -> str:
     __tracebackhide__ = True
     code = phrase(what, code)
     if code not in LANGUAGES:
-        by_name = {name: known for known, name in LANGUAGES.items()}
-        hint = repr(by_name[code.title()]) if code.title() in by_name else did_you_mean(code, LANGUAGES)
+        by_name = {name.lower(): known for known, name in LANGUAGES.items()}
+        hint = did_you_mean(by_name.get(code.lower(), code), LANGUAGES)
         message = f"{what} takes a code of ISO 639-1, such as 'de', got {code!r}; {hint}"
         raise ValueError(message)
     return code
