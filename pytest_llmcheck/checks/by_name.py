@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmcheck.checks.combine import is_check
+from pytest_llmcheck.engines.judging import is_check
 from pytest_llmcheck.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -81,8 +82,7 @@ def checks_from(asked: object, added: Mapping[str, Factory] = _NONE) -> tuple[Ch
 
 def _find(name: str, added: Mapping[str, Factory]) -> Factory:
     __tracebackhide__ = True
-    from pytest_llmcheck import checks
-
+    checks = import_module("pytest_llmcheck.checks")
     known: dict[str, Factory] = {each: getattr(checks, each) for each in checks.__all__ if each.islower()}
     known.pop("check", None)  # it takes a function, which no file can hold
     known = {**added, **known}

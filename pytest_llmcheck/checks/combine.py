@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_llmcheck.engines.judging import is_check
 from pytest_llmcheck.strict_json import line_and_column, point_at
 from pytest_llmcheck.verdict import Status, Verdict, so_many
 
@@ -187,11 +188,6 @@ def _checked(name: str, checks: tuple[Check, ...]) -> tuple[Check, ...]:
             hint = repr(check) if isinstance(check, str) else "'refund'"
             raise TypeError(f"{name} takes checks such as contains({hint}), got {check!r}")
     return checks
-
-
-def is_check(given: object) -> bool:
-    """Whether something has what every check has: it can be called, and has a name."""
-    return callable(given) and isinstance(getattr(given, "name", None), str)
 
 
 def _scores(verdicts: Sequence[Verdict]) -> list[float] | None:

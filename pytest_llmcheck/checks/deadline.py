@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import fields
 
-from pytest_llmcheck import patterns
 from pytest_llmcheck.errors import PatternError
+from pytest_llmcheck.patterns import search as search_pattern
 from pytest_llmcheck.schema_library import ValidationError, validators
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class _Search:
     @staticmethod
     def search(pattern: str, text: str) -> object:
         left = _CLOCK.get().end - monotonic()
-        return patterns.search(pattern, text, seconds=max(left, 0.001))
+        return search_pattern(pattern, text, seconds=max(left, 0.001))
 
 
 class _TooManyError(Exception):

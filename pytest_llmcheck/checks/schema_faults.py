@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmcheck import patterns
 from pytest_llmcheck.checks.schema_types import cut
 from pytest_llmcheck.json_places import agreement, place_of
 from pytest_llmcheck.json_values import at, leaves, spell
+from pytest_llmcheck.patterns import search as search_pattern
 from pytest_llmcheck.visible import visible
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _unexpected(error: ValidationError) -> tuple[str, ...]:
     return tuple(
         key
         for key in instance
-        if key not in known and not any(patterns.search(pattern, key) for pattern in allowed)
+        if key not in known and not any(search_pattern(pattern, key) for pattern in allowed)
     )
 
 
