@@ -181,8 +181,14 @@ def _written(reply: Judged) -> Iterator[_Leak]:
     of_thoughts = "" if markers is None else "".join(_texts(markers))
     for start, end in controls:
         name = raw[start:end]
-        if name not in of_thoughts and not _OF_TOOLS.search(name):
+        if name not in of_thoughts and not _OF_TOOLS.search(name) and not _of_call(reply, start, end):
             yield _Leak(name, raw, start, token_of(reply, start))
+
+
+def _of_call(reply: Judged, start: int, end: int) -> bool:
+    """Whether a part of what the model wrote belongs to a call of a tool, in the template's own format."""
+    made = (*getattr(reply, "tool_calls", ()), *getattr(reply, "broken_calls", ()))
+    return any(call.start <= start and end <= call.end for call in made)
 
 
 def _spelled(reply: Judged) -> Iterator[_Leak]:

@@ -1,0 +1,206 @@
+"""Calls of tools, from the model to the run record."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+from typing import TYPE_CHECKING
+
+from tests.support.projects import errors
+from tests.support.steered import steered_llama
+
+if TYPE_CHECKING:
+    from tests.support.projects import Project
+
+TALK = (
+    "{% if tools %}{{ tools[0].function.name }}{% endif %}"
+    "{% for m in messages %}{% for c in m.tool_calls or [] %}CALL{% endfor %}{{ m.content }}{% endfor %}"
+    "{% if add_generation_prompt %}>{% endif %}"
+)
+CALL = '{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}'
+HERMES = (
+    TALK.replace("CALL", f"<tool_call>{CALL}</tool_call>") + "{# <think> #}{{ '' if true else '</think>' }}"
+)
+MISTRAL = TALK.replace("CALL", "[TOOL_CALLS]{{ c.function.name }}[ARGS]{{ c.function.arguments | tojson }}")
+SHOUTING = TALK.replace("CALL", "CALL {{ c.function.name }}")
+"""Templates in little: they name the tool, and show how a call is written."""
+
+TOOLS = """
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "f",
+            "description": "It does.",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+        },
+    }
+]
+"""
+
+
+def held(project: Project, template: str, text: str) -> None:
+    """A random model that a grammar has say a text."""
+    project.declare("f16")
+    project.write("chat.jinja", template)
+    config = (project.path / "pyproject.toml").read_text(encoding="utf-8")
+    project.write("pyproject.toml", config + 'chat_template = "chat.jinja"\n')
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    project.write("said.py", f"{TOOLS}\nSAID = r'''root ::= \"{escaped}\"'''\n")
+
+
+def test_control_tokens_that_begin_a_call(project: Project) -> None:
+    """Mistral's markers are control tokens, which `reply.text` does not show."""
+    steered_llama(
+        project.path / "m.gguf",
+        "[TOOL_CALLS]f[ARGS]{}",
+        extra=("[TOOL_CALLS]", "[ARGS]"),
+        chat_template=MISTRAL,
+    )
+    project.declare(m=project.path / "m.gguf")
+    project.tests(
+        TOOLS
+        + dedent("""
+        import pytest
+        from pytest_llmcheck import calls, calls_nothing, calls_only
+
+        def test_it(llm):
+            reply = llm.chat("What is it?", tools=TOOLS)
+            (call,) = reply.tool_calls
+            assert (call.name, call.arguments, call.text) == ("f", {}, "[TOOL_CALLS]f[ARGS]{}")
+            assert (reply.text, reply.raw[call.start : call.end]) == ("f{}", call.text)
+            assert reply.broken_calls == ()
+            assert reply.tool_format.name == "mistral-args"
+            reply.expect(calls("f"), calls_only("f"))
+
+        def test_another(llm):
+            llm.chat("What is it?", tools=TOOLS).expect(calls_nothing())
+
+        def test_no_tools(llm):
+            reply = llm.chat("What is it?")
+            assert (reply.tool_calls, reply.tool_format) == ((), None)
+            reply.expect(calls("f"), without=["no_control_tokens"])
+        """)
+    )
+    result = project.run()
+    result.assert_outcomes(passed=1, failed=1, skipped=1)
+    told = "\n".join(errors(result))
+    assert "calls_nothing(): expected no call" in told
+    assert "it calls f()" in told
+    assert "the token there: '[TOOL_CALLS]' 1.00" in told
+    passed, failed, _ = project.test_lines
+    for line in (passed, failed):
+        (reply,) = line.replies
+        assert [(call.name, call.arguments) for call in reply.tool_calls] == [("f", {})]
+        assert reply.tool_format == "mistral-args"
+    assert failed.verdicts[0].evidence["level"] == "other calls"
+
+
+def test_text_that_is_a_call(project: Project) -> None:
+    held(
+        project,
+        HERMES,
+        '<tool_call>\n{"name": "f", "arguments": {"city": "Oslo"}}\n</tool_call>'
+        '<tool_call>{"name": "f", "arg',
+    )
+    project.tests(
+        dedent("""
+        from said import SAID, TOOLS
+        from pytest_llmcheck import calls
+
+        def test_it(llm):
+            reply = llm.chat("What is it?", tools=TOOLS, constrain=SAID, max_tokens=200)
+            (call,), (broken,) = reply.tool_calls, reply.broken_calls
+            assert call.arguments == {"city": "Oslo"}
+            assert (broken.name, broken.text) == ("f", '<tool_call>{"name": "f", "arg')
+            reply.expect(calls("f", city="Oslo"))
+        """)
+    )
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    told = "\n".join(errors(result))
+    assert "a call of 'f' that cannot be read: a string that is never closed" in told
+    assert "the token there: " in told
+    (line,) = project.test_lines
+    (reply,) = line.replies
+    assert [call.problem for call in reply.broken_calls] == ["a string that is never closed"]
+
+
+def test_what_it_thinks_of_calling(project: Project) -> None:
+    call = '<tool_call>\n{{"name": "f", "arguments": {{"city": "{}"}}}}\n</tool_call>'
+    held(project, HERMES, f"<think>\n{call.format('Rome')}\n</think>\n\n{call.format('Oslo')}")
+    project.tests(
+        dedent("""
+        from said import SAID, TOOLS
+        from pytest_llmcheck import calls_only
+
+        def test_it(llm):
+            reply = llm.chat("What is it?", tools=TOOLS, constrain=SAID, max_tokens=200)
+            assert "Rome" in reply.thinking
+            assert reply.text.startswith("<tool_call>")
+            assert reply.raw[reply.tool_calls[0].start :] == reply.text
+            reply.expect(calls_only("f", city="Oslo"))
+        """)
+    )
+    project.run().assert_outcomes(passed=1)
+
+
+HOOK = """
+import re
+from pytest_llmcheck import ToolCall
+
+class Shouted:
+    name = "shouted"
+    example = "CALL name"
+
+    def recognises(self, template):
+        return "CALL {{" in template
+
+    def parse(self, text, tools):
+        for found in re.finditer(r"CALL (\\w+)", text):
+            yield ToolCall(found[1], {}, start=found.start(), end=found.end())
+
+def pytest_llmcheck_tool_formats(config):
+    return [Shouted()]
+"""
+
+
+def own_format(project: Project) -> None:
+    held(project, SHOUTING, "Now: CALL f")
+    project.tests(
+        dedent("""
+        from said import SAID, TOOLS
+        from pytest_llmcheck import calls_only
+
+        def test_it(llm):
+            llm.chat("What is it?", tools=TOOLS, constrain=SAID, max_tokens=200).expect(calls_only("f"))
+        """)
+    )
+
+
+def test_a_format_that_is_not_known(project: Project) -> None:
+    own_format(project)
+    result = project.run("-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*format of this chat template's tool calls is not known*"])
+    (line,) = project.test_lines
+    assert line.verdicts[0].status == "not applicable"
+
+
+def test_a_format_of_a_plugin(project: Project) -> None:
+    own_format(project)
+    project.write("conftest.py", HOOK)
+    project.run().assert_outcomes(passed=1)
+    (line,) = project.test_lines
+    (call,) = line.replies[0].tool_calls
+    assert (call.name, call.text, line.replies[0].tool_format) == ("f", "CALL f", "shouted")
+
+
+def test_a_hook_that_returns_something_else(project: Project) -> None:
+    own_format(project)
+    project.write("conftest.py", "def pytest_llmcheck_tool_formats(config):\n    return ['hermes']\n")
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    assert (
+        "pytest_llmcheck_tool_formats returned 'hermes': it must return a list of formats, objects with "
+        "name, example, recognises(template) and parse(text, tools)"
+    ) in "\n".join(errors(result))
