@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pytest_llmcheck.verdict import Check
 
-_CAPITAL_WORD = re.compile(r"\w+(?:[-./&]\w+)*")
+_CAPITAL_WORD = re.compile(r"\w+(?:[-./]\w+)*")
 
 
 @dataclass(frozen=True, repr=False)
