@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
@@ -193,6 +195,60 @@ def test_a_format_of_a_plugin(project: Project) -> None:
     (line,) = project.test_lines
     (call,) = line.replies[0].tool_calls
     assert (call.name, call.text, line.replies[0].tool_format) == ("f", "CALL f", "shouted")
+
+
+def examples() -> tuple[str, str]:
+    """The tests and the hook of the page on tool calls."""
+    page = (Path(__file__).parents[2] / "docs" / "tool-calls.md").read_text(encoding="utf-8")
+    tests, hook = re.findall(r"<!-- elsewhere -->\n```python\n(.*?)```", page, re.DOTALL)
+    return tests, hook
+
+
+def test_the_example_of_the_page(project: Project) -> None:
+    """Run as it stands; a fixture of the project's own, which wins over ours, has the model say this."""
+    call = '<tool_call>{"name": "get_weather", "arguments": {"city": "%s"}}</tool_call>'
+    said = [call % "Berlin", call % "Rome" + call % "Berlin", "Four."]
+    held(project, HERMES, "")
+    project.write(
+        "conftest.py",
+        f"""
+import json
+import pytest
+
+SAID = iter({said!r})
+
+class Held:
+    def __init__(self, llm):
+        self.llm = llm
+
+    def chat(self, prompt, **given):
+        grammar = f"root ::= {{json.dumps(next(SAID))}}"
+        return self.llm.chat(prompt, constrain=grammar, max_tokens=200, **given)
+
+@pytest.fixture
+def llm(llm):
+    return Held(llm)
+""",
+    )
+    project.tests(examples()[0])
+    project.run().assert_outcomes(passed=3)
+
+
+def test_the_format_of_the_page(project: Project) -> None:
+    shape = TALK.replace("CALL", "{{ '|' + call.name + '|' }}{{ call.arguments | tojson }}|")
+    held(project, shape.replace("for c in", "for call in"), 'I see. |f|{"city": "Oslo"}| |f|{"city|')
+    project.write("conftest.py", examples()[1])
+    project.tests(
+        dedent("""
+        from said import SAID, TOOLS
+
+        def test_it(llm):
+            reply = llm.chat("What is it?", tools=TOOLS, constrain=SAID)
+            assert [(call.name, call.arguments) for call in reply.tool_calls] == [("f", {"city": "Oslo"})]
+            assert [(call.name, call.text) for call in reply.broken_calls] == [("f", '|f|{"city|')]
+        """)
+    )
+    project.run().assert_outcomes(passed=1)
 
 
 def test_a_hook_that_returns_something_else(project: Project) -> None:
