@@ -31,7 +31,8 @@ lint: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
 
-# llama.cpp's templates and vocabularies, which tests read: the source archive of the installed llama-cpp-python (76 MB).
+# What tests read out of source archives: llama.cpp's templates and vocabularies (llama-cpp-python, 76 MB), and the
+# JSON-Schema-Test-Suite (jsonschema, 0.4 MB).
 archive: $(VENV)/.installed
 	@$(BIN)/python -m tests.support.archive
 

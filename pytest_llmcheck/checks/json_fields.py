@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcheck.checks.json_reply import NoJsonError, checked_extract, json_of
+from pytest_llmcheck.engines.judging import is_check
 from pytest_llmcheck.engines.pointing import odds_at, pointed
 from pytest_llmcheck.json_places import Place, agreement, place_of
 from pytest_llmcheck.json_values import (
@@ -259,8 +260,7 @@ def json_field(path: str, check_or_value: Check | Any, extract: Extract = "stric
         parsed = JsonPath.parse(path)
     except ValueError as error:
         raise ValueError(f"json_field: {error}") from None
-    is_check = callable(check_or_value) and isinstance(getattr(check_or_value, "name", None), str)
-    check = check_or_value if is_check else JsonIs(_as_json(check_or_value, "json_field"))
+    check = check_or_value if is_check(check_or_value) else JsonIs(_as_json(check_or_value, "json_field"))
     return JsonField(parsed, path, check, extract)
 
 

@@ -62,9 +62,11 @@ def _compiled(text: str) -> Compiled:
         where = spell(error.absolute_path)
         message = f"matches_schema: the schema is not valid at {where}: {cut(error.message, 200)}"
         raise ValueError(message) from None
-    registry, formats = check_references(schema, draft)
+    registry, formats, unchecked = check_references(schema, draft)
+    if formats & {"iri", "iri-reference"}:
+        draft.FORMAT_CHECKER.conforms("", "iri")  # loads parsers for a second, which is no time of a reply
     validator = limited(draft)(schema, registry=registry, format_checker=draft.FORMAT_CHECKER)
-    return Compiled(validator, json.dumps(schema, sort_keys=True), formats)
+    return Compiled(validator, json.dumps(schema, sort_keys=True), unchecked)
 
 
 def _draft(dialect: object) -> type[Validator]:

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 
-def check_references(schema: Any, cls: type[Validator]) -> tuple[Registry[Any], tuple[str, ...]]:
+def check_references(schema: Any, cls: type[Validator]) -> tuple[Registry[Any], frozenset[str], tuple[str, ...]]:
     """Follow all references of a valid schema.
 
     Returns:
-        A registry that holds the drafts' own schemas and fetches nothing, and the formats that the
-        draft's format checker does not know, sorted.
+        A registry that holds the drafts' own schemas and fetches nothing; the formats of the schema; and
+        those that the draft's format checker does not know, sorted.
 
     Raises:
         ValueError: a reference leads nowhere, or to what is no schema.
@@ -40,7 +40,9 @@ def check_references(schema: Any, cls: type[Validator]) -> tuple[Registry[Any], 
     resource = specification.create_resource(schema)
     walk = _Walk(cls, specification)
     walk.visit(resource, REGISTRY.resolver_with_root(resource))
-    return REGISTRY, tuple(sorted(walk.formats - set(cls.FORMAT_CHECKER.checkers)))
+    walk.follow_all()
+    unchecked = sorted(walk.formats - set(cls.FORMAT_CHECKER.checkers))
+    return REGISTRY, frozenset(walk.formats), tuple(unchecked)
 
 
 class _Walk:
@@ -49,6 +51,7 @@ class _Walk:
         self.specification = specification
         self.formats: set[str] = set()
         self.seen: set[int] = set()
+        self.references: list[tuple[str, Resolver[Any]]] = []
 
     def visit(self, resource: Resource[Any], resolver: Resolver[Any]) -> None:
         __tracebackhide__ = True
@@ -59,13 +62,21 @@ class _Walk:
         _check_patterns(contents)
         if isinstance(contents.get("format"), str):
             self.formats.add(contents["format"])
-        for keyword in _REFERENCES:
-            if isinstance(contents.get(keyword), str):
-                self.follow(contents[keyword], resolver)
+        self.references += [
+            (contents[keyword], resolver)
+            for keyword in _REFERENCES
+            if isinstance(contents.get(keyword), str)
+        ]
         for inner in resource.subresources():
             self.visit(inner, resolver.in_subresource(inner))
 
-    def follow(self, reference: str, resolver: Resolver[Any]) -> None:
+    def follow_all(self) -> None:
+        """Follow what was met, and what is met there."""
+        __tracebackhide__ = True
+        while self.references:
+            self._follow(*self.references.pop())
+
+    def _follow(self, reference: str, resolver: Resolver[Any]) -> None:
         __tracebackhide__ = True
         try:
             target = resolver.lookup(reference)
@@ -75,6 +86,8 @@ class _Walk:
                 "schema itself and never fetched; put what it means under $defs"
             )
             raise ValueError(message) from None
+        if id(target.contents) in self.seen:
+            return  # It stands where schemas do, and was checked with the whole.
         try:
             self.cls.check_schema(target.contents)
         except SchemaError as error:
