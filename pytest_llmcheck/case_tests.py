@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import inspect
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +19,9 @@ from pytest_llmcheck.errors import ConfigError, did_you_mean
 from pytest_llmcheck.items import CASES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Mapping
+
+    from pytest_llmcheck.verdict import Check
 
 CASE = "case"
 """The argument that is given the whole case."""
@@ -38,6 +41,7 @@ class CaseTests:
     _GIVEN = pytest.StashKey[tuple[_Given, ...]]()
 
     def __init__(self, config: pytest.Config) -> None:
+        self._config = config
         self._root = config.rootpath
         self._files: dict[tuple[Path, str | None], CaseFile] = {}
         self._arguments: dict[str, list[str]] = {}
@@ -70,8 +74,14 @@ class CaseTests:
         path = Path(os.path.normpath(test.path.parent / path))
         if (path, id_field) not in self._files:
             shown = os.path.relpath(path, self._root)
-            self._files[path, id_field] = read_cases(path, id_field=id_field, shown=shown)
+            self._files[path, id_field] = read_cases(path, id_field=id_field, shown=shown, added=self._added)
         return self._files[path, id_field]
+
+    @cached_property
+    def _added(self) -> Mapping[str, Callable[..., Check]]:
+        from pytest_llmcheck.added_checks import added_checks
+
+        return added_checks(self._config)
 
     # -- the running test -----------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from pytest_llmcheck.prompts.tool_calls import ToolFormat
     from pytest_llmcheck.verdict import Check
@@ -18,6 +18,14 @@ def pytest_llmcheck_health_checks(config: pytest.Config) -> Iterable[Check]:  # 
     """Further checks that are part of every `expect`, and can be left out by their names.
 
     Called once, before the first model is asked.
+    """
+
+
+@pytest.hookspec
+def pytest_llmcheck_checks(config: pytest.Config) -> Mapping[str, Callable[..., Check]]:  # type: ignore[empty-body]
+    """Further checks that files of cases can name, each with the function that makes it.
+
+    What ``pytest_llmcheck.check`` made can be given as it is. Called once, when the first file is read.
     """
 
 

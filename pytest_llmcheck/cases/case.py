@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcheck.errors import ConfigError, did_you_mean
 from pytest_llmcheck.strict_json import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pytest_llmcheck.verdict import Check
 
@@ -32,6 +32,7 @@ class Case(Mapping[str, Any]):
     id: str
     source: str
     _fields: Mapping[str, Any]
+    _added: Mapping[str, Callable[..., Check]] = field(default_factory=dict)
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -49,7 +50,7 @@ class Case(Mapping[str, Any]):
         try:
             if isinstance(asked, str) and asked.lstrip().startswith(("{", "[")):
                 asked = parse(asked)
-            return checks_from(asked)
+            return checks_from(asked, self._added)
         except ValueError as error:
             raise ConfigError(f"{self.source}: {CHECKS}: {error}") from None
 

@@ -11,9 +11,11 @@ from pytest_llmcheck.errors import ConfigError, did_you_mean
 from pytest_llmcheck.visible import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from pytest_llmcheck.cases.rows import Row
+    from pytest_llmcheck.verdict import Check
 
 SUFFIXES = {".jsonl": of_json_lines, ".ndjson": of_json_lines, ".csv": of_csv, ".tsv": of_tabs}
 """Endings of files of cases, and how each is read."""
@@ -25,7 +27,13 @@ _LONGEST_ID = 100
 _TOLD = 5
 
 
-def read_cases(path: Path, *, id_field: str | None = None, shown: str | None = None) -> CaseFile:
+def read_cases(
+    path: Path,
+    *,
+    id_field: str | None = None,
+    shown: str | None = None,
+    added: Mapping[str, Callable[..., Check]] | None = None,
+) -> CaseFile:
     """The cases of a file.
 
     Args:
@@ -33,13 +41,14 @@ def read_cases(path: Path, *, id_field: str | None = None, shown: str | None = N
         id_field: the field that is the id of each case, which every line must have. None takes ``id`` where a
             line has it, and makes an id of the fields where not.
         shown: the path as messages show it.
+        added: checks that the cases may name, besides those of this package.
 
     Raises:
         ConfigError: the file cannot be read as a whole, or holds no case.
     """
     shown = shown or str(path)
     text = _text_of(path, shown)
-    found = _Collector(shown, id_field)
+    found = _Collector(shown, id_field, added or {})
     for row in SUFFIXES[path.suffix.lower()](text, shown):
         found.add(row)
     return found.file()
@@ -48,7 +57,8 @@ def read_cases(path: Path, *, id_field: str | None = None, shown: str | None = N
 class _Collector:
     """Gives ids, and sees to it that none is given twice."""
 
-    def __init__(self, shown: str, id_field: str | None) -> None:
+    def __init__(self, shown: str, id_field: str | None, added: Mapping[str, Callable[..., Check]]) -> None:
+        self._added = added
         self._shown = shown
         self._id_field = id_field
         self._lines: list[tuple[int, Case | str]] = []
@@ -95,7 +105,7 @@ class _Collector:
             if given:
                 return f"the id {id_!r} is also that of line {first}; give each case its own"
             return f"says the same as line {first}; take one of them away, or give each an {ID!r}"
-        return Case(id_, self._at(row.line), row.fields)
+        return Case(id_, self._at(row.line), row.fields, self._added)
 
     def _at(self, line: int) -> str:
         return f"{self._shown}:{line}"
