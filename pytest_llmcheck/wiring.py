@@ -109,8 +109,7 @@ class State:
         if self._run is None:
             from pytest_llmcheck.prompts.renderer import RENDERER
 
-            # It starts while all else is imported and read.
-            RENDERER.prepare()
+            RENDERER.prepare()  # it starts while all else is imported and read
             from pytest_llmcheck.session.pool import shared_folder
             from pytest_llmcheck.session.run import Run
 

@@ -225,8 +225,8 @@ def calls_only(*expected: Calls | str, **arguments: Any) -> CallsOnly:
     Each may have other arguments than those that are expected of it; see `calls`.
 
     Args:
-        expected: ``calls(...)`` for each call; or the name of the one tool.
-        arguments: of the one tool, where its name is given.
+        expected: for each call ``calls(...)``, or the name of its tool.
+        arguments: of the tool, where one name is given.
 
     Raises:
         TypeError: something else is given.
@@ -235,17 +235,14 @@ def calls_only(*expected: Calls | str, **arguments: Any) -> CallsOnly:
     __tracebackhide__ = True
     if not expected:
         raise ValueError("calls_only needs a call, such as calls_only('now'); calls_nothing() is for none")
-    if len(expected) == 1 and isinstance(expected[0], str):
-        return CallsOnly((calls(expected[0], **arguments),))
-    if arguments:
+    if arguments and not (len(expected) == 1 and isinstance(expected[0], str)):
         raise TypeError(
             "calls_only takes arguments beside the name of one tool alone; use calls(...) for each"
         )
-    checks = tuple(check for check in expected if isinstance(check, Calls))
-    if len(checks) < len(expected):
-        other = next(check for check in expected if not isinstance(check, Calls))
-        raise TypeError(f"calls_only takes calls(...) for each of several calls, got {other!r}")
-    return CallsOnly(checks)
+    for one in expected:
+        if not isinstance(one, Calls | str):
+            raise TypeError(f"calls_only takes calls(...) or the name of a tool for each call, got {one!r}")
+    return CallsOnly(tuple(calls(one, **arguments) if isinstance(one, str) else one for one in expected))
 
 
 def calls_nothing() -> CallsNothing:

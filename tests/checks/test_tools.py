@@ -287,9 +287,9 @@ class TestArguments:
                 "calls_only needs a call, such as calls_only('now'); calls_nothing() is for none",
             ),
             (
-                lambda: calls_only("f", "g"),
+                lambda: calls_only("f", contains("x")),  # type: ignore[arg-type]  # likewise
                 TypeError,
-                "calls_only takes calls(...) for each of several calls, got 'f'",
+                "calls_only takes calls(...) or the name of a tool for each call, got contains('x')",
             ),
             (
                 lambda: calls_only(calls("f"), a=1),
@@ -308,6 +308,7 @@ class TestArguments:
             "calls('f', {'from': 1, 'a b': 2}, c=contains('x'))"
         )
         assert repr(calls_only("f", a=1)) == "calls_only(calls('f', a=1))"
+        assert repr(calls_only("f", calls("g"))) == "calls_only(calls('f'), calls('g'))"
 
     def test_a_value_of_our_own(self) -> None:
         given = [1, 2]

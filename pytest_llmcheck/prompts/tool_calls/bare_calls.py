@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z_][\w.-]{0,200}")
 _OBJECT = re.compile(r'\{\s*"(?:type|name)"\s*:')
-_END = re.compile(r"\s*(?:<\|e\w{1,20}\|>\s*)?\Z")
+_END = re.compile(r"\s*(?:<[^<>\s]{1,40}>\s*)?\Z")
+"""The token that ended the reply, and the white space around it."""
 _BETWEEN = re.compile(r"\s*;?\s*")
 _BUILTIN = re.compile(r"(?P<name>[A-Za-z_]\w{0,100})\.call(?=\()")
 _KEYS = Keys(arguments="parameters")
