@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_llmcheck.verdict import Status, Verdict
@@ -184,7 +185,8 @@ def phrases(function: str, values: Sequence[object]) -> tuple[str, ...]:
     if not values:
         message = f"{function} needs at least one text"
         raise ValueError(message)
-    return tuple(dict.fromkeys(phrase(function, value) for value in values))
+    # Not a generator: its frame would be the one that pytest shows.
+    return tuple(dict.fromkeys(map(partial(phrase, function), values)))
 
 
 def written(name: str, *positional: object, **keywords: object) -> str:
