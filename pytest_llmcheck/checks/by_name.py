@@ -29,7 +29,7 @@ def check_from(name: str, argument: object, added: Mapping[str, Factory] = _NONE
     - a list is spread where the function takes any number: ``{"contains": ["a", "b"]}``;
     - ``true`` and ``null`` call a function that needs no argument: ``{"refuses": true}``;
     - all else is the first argument: ``{"matches": "^A"}``, ``{"matches_schema": {"type": "object"}}``;
-    - where the function takes checks, each is such an object in turn: ``{"not_": {"contains": "sorry"}}``.
+    - where the function takes checks, each is such an object in turn: ``{"not": {"contains": "sorry"}}``.
 
     Args:
         name: of a check of this package, or of `added`; ``not``, ``all_of`` and ``any_of`` as well.
@@ -80,16 +80,20 @@ def checks_from(asked: object, added: Mapping[str, Factory] = _NONE) -> tuple[Ch
     return tuple(checks)
 
 
+def _known(added: Mapping[str, Factory]) -> dict[str, Factory]:
+    checks = import_module("pytest_llmcheck.checks")
+    ours: dict[str, Factory] = {each: getattr(checks, each) for each in checks.__all__ if each.islower()}
+    del ours["check"]  # it takes a function, which no file can hold
+    ours["not"] = ours["not_"]
+    return {**added, **ours}
+
+
 def _find(name: str, added: Mapping[str, Factory]) -> Factory:
     __tracebackhide__ = True
-    checks = import_module("pytest_llmcheck.checks")
-    known: dict[str, Factory] = {each: getattr(checks, each) for each in checks.__all__ if each.islower()}
-    known.pop("check", None)  # it takes a function, which no file can hold
-    known = {**added, **known}
-    for spelt in (name, f"{name}_"):
-        if spelt in known:
-            return known[spelt]
-    raise ValueError(f"no check is called {name!r}: {did_you_mean(name, known)}")
+    known = _known(added)
+    if name not in known:
+        raise ValueError(f"no check is called {name!r}: {did_you_mean(name, known)}")
+    return known[name]
 
 
 def _arguments(
@@ -106,8 +110,7 @@ def _arguments(
             word: _converted(named[word], value, added) if word in named else value
             for word, value in argument.items()
         }
-        positional = given.pop(many.name, ()) if many is not None else ()
-        return list(positional), given
+        return _in_place(given, parameters), given
     if (argument is None or argument is True) and not _needed(parameters):
         return [], {}
     if first is None:
@@ -123,7 +126,18 @@ def _converted(parameter: inspect.Parameter, value: object, added: Mapping[str, 
     """A value as the parameter takes it: checks made of their names, a tuple for any number of values."""
     __tracebackhide__ = True
     many = parameter.kind is parameter.VAR_POSITIONAL
-    if "Check" in str(parameter.annotation):
+    if _mixed(parameter):
+        # What else it may be, an object with these keys is hardly ever.
+        known = _known(added)
+        values = value if many and isinstance(value, list) else [value]
+        each = [
+            checks_from(one, added)[0]
+            if isinstance(one, Mapping) and len(one) == 1 and {*one} <= {*known}
+            else one
+            for one in values
+        ]
+        return tuple(each) if many else each[0]
+    if str(parameter.annotation) == "Check":
         checks = checks_from(value, added)
         if not many and len(checks) > 1:
             raise ValueError(f"{parameter.name} is one check, got {len(checks)}: put them into all_of")
@@ -131,6 +145,26 @@ def _converted(parameter: inspect.Parameter, value: object, added: Mapping[str, 
     if many:
         return tuple(value) if isinstance(value, list) else (value,)
     return value
+
+
+def _mixed(parameter: inspect.Parameter) -> bool:
+    """Whether it takes a check or something else, such as ``Check | Any`` and ``Calls | str``."""
+    kinds = str(parameter.annotation).split(" | ")
+    return len(kinds) > 1 and not {"Check", "Calls"}.isdisjoint(kinds)
+
+
+def _in_place(given: dict[str, Any], parameters: list[inspect.Parameter]) -> list[Any]:
+    """Take out of what is given by name what the function takes by its place only."""
+    spread = any(each.kind is each.VAR_POSITIONAL and each.name in given for each in parameters)
+    placed: list[Any] = []
+    for each in parameters:
+        if each.name not in given:
+            continue
+        if each.kind is each.VAR_POSITIONAL:
+            placed += given.pop(each.name)
+        elif each.kind is each.POSITIONAL_ONLY or (spread and each.kind is each.POSITIONAL_OR_KEYWORD):
+            placed.append(given.pop(each.name))
+    return placed
 
 
 def _by_name(argument: Mapping[str, object], parameters: list[inspect.Parameter]) -> bool:
