@@ -32,7 +32,7 @@ _PLAIN = {ord("\u2019"): "'", ord("\u02bc"): "'", ord("*"): " ", ord("_"): " "}
 
 def find_refusal(text: str) -> tuple[int, int] | None:
     """Begin and end of the first phrase of refusal that starts in the opening of a text; None for none."""
-    opening = text[: OPENING + _LONGEST].translate(_PLAIN)
+    opening = _lowered(text[: OPENING + _LONGEST].translate(_PLAIN))
     found = [match.span() for phrase in _patterns() if (match := phrase.search(opening))]
     return min((span for span in found if span[0] < OPENING), default=None)
 
@@ -108,8 +108,14 @@ def _told(text: str, span: tuple[int, int]) -> str:
     return f"{text[slice(*span)]!r} at {line_and_column(text, span[0])}"
 
 
+def _lowered(text: str) -> str:
+    """In lower case, as far as each letter stays one; faster to search than with IGNORECASE."""
+    lower = text.lower()
+    if len(lower) == len(text):
+        return lower
+    return "".join(letter.lower() if len(letter.lower()) == 1 else letter for letter in text)
+
+
 @cache
 def _patterns() -> tuple[re.Pattern[str], ...]:
-    return tuple(
-        re.compile(phrase.replace(" ", r"\s+"), re.IGNORECASE) for each in PHRASES.values() for phrase in each
-    )
+    return tuple(re.compile(phrase.replace(" ", r"\s+")) for each in PHRASES.values() for phrase in each)

@@ -3,8 +3,8 @@
 chrF is the F-score of character n-grams (M. Popović, "chrF: character n-gram F-score for automatic MT
 evaluation", WMT 2015), here as chrF2: n from 1 to 6, recall weighs twice as much as precision, white space
 does not count (M. Popović, "chrF deconstructed", WMT 2016). An order that one of the texts is too short for
-is left out, as `sacrebleu` does. The tests hold the figures to that library; it is none of ours, since it would
-bring 14 MB (lxml and more) for what is 20 lines.
+is left out, as `sacrebleu` does. The tests hold the figures to that library; it is none of ours, since it
+would bring 14 MB (lxml and more) for what is 20 lines.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.engines.reply import shorten
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from pytest_llmcheck.verdict import Check, Judged
 
-_ORDERS = range(1, 7)
+_LONGEST = 6
 _BETA = 2
 
 
@@ -39,12 +40,11 @@ def chrf(hypothesis: str, reference: str) -> tuple[float, float, float]:
     """
     came, wanted = "".join(hypothesis.split()), "".join(reference.split())
     precisions, recalls = [], []
-    for order in _ORDERS:
-        ours, theirs = _ngrams(came, order), _ngrams(wanted, order)
-        if ours and theirs:
-            both = (ours & theirs).total()
-            precisions.append(both / ours.total())
-            recalls.append(both / theirs.total())
+    for order in range(1, min(_LONGEST, len(came), len(wanted)) + 1):
+        ours, theirs = _ngrams(came, order), _kept_ngrams(wanted, order)
+        both = sum(min(count, theirs[ngram]) for ngram, count in ours.items() if ngram in theirs)
+        precisions.append(both / (len(came) - order + 1))
+        recalls.append(both / (len(wanted) - order + 1))
     if not precisions:
         return 0.0, 0.0, 0.0
     precision, recall = math.fsum(precisions) / len(precisions), math.fsum(recalls) / len(recalls)
@@ -121,7 +121,11 @@ def similar_to(text: str, *, at_least: float, by: Callable[[str, str], float] | 
 
 
 def _ngrams(text: str, order: int) -> Counter[str]:
-    return Counter(text[start : start + order] for start in range(len(text) - order + 1))
+    return Counter([text[start : start + order] for start in range(len(text) - order + 1)])
+
+
+# Many replies are held against one text.
+_kept_ngrams = lru_cache(maxsize=60)(_ngrams)
 
 
 def _measured(by: Callable[[str, str], float], came: str, wanted: str) -> float:
