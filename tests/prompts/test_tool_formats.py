@@ -63,6 +63,7 @@ FORMATS_OF = {
     ),
     "minicpm5": "openbmb-MiniCPM5-1B",
     "minimax-m2": "MiniMax-M2",
+    "minimax-m3": "MiniMax-M3",
     "mistral": "mistralai-Mistral-Nemo-Instruct-2407",
     "mistral-args": (
         "Mistral-Small-3.2-24B-Instruct-2506 mistralai-Ministral-3-14B-Reasoning-2512 "
@@ -75,7 +76,6 @@ FORMATS_OF = {
     "solar": "upstage-Solar-Open-100B",
     "tool-calls": "Apriel-1.6-15b-Thinker-fixed MiniMax-M1 unsloth-Apriel-1.5",
 }
-UNKNOWN = {"MiniMax-M3"}
 TOOLLESS = {
     "HuggingFaceTB-SmolLM3-3B",
     "google-gemma-2-2b-it",
@@ -94,7 +94,7 @@ def template(stem: str) -> ChatTemplate:
 
 
 def test_the_format_of_every_template_of_llama_cpp() -> None:
-    assert TEMPLATES.keys() == EXPECTED.keys() | UNKNOWN | TOOLLESS
+    assert TEMPLATES.keys() == EXPECTED.keys() | TOOLLESS
     found = {stem: KNOWN.of(template(stem)) for stem in TEMPLATES}
     named = {stem: known.name for stem, known in found.items() if known is not None}
     assert named == EXPECTED

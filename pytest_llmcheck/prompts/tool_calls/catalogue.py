@@ -12,6 +12,7 @@ from pytest_llmcheck.prompts.tool_calls.bare_calls import GemmaCalls, LlamaCalls
 from pytest_llmcheck.prompts.tool_calls.deepseek import DEEPSEEK
 from pytest_llmcheck.prompts.tool_calls.headed_calls import NAME, HeadedCalls
 from pytest_llmcheck.prompts.tool_calls.json_calls import JsonCalls
+from pytest_llmcheck.prompts.tool_calls.minimax_m3 import MinimaxM3Calls
 from pytest_llmcheck.prompts.tool_calls.mistral import MistralCalls
 from pytest_llmcheck.prompts.tool_calls.reading import Keys
 from pytest_llmcheck.prompts.tool_calls.tagged_calls import TaggedCalls
@@ -255,6 +256,7 @@ FORMATS: tuple[ToolFormat, ...] = (
     *DEEPSEEK,
     *_HEADED,
     *_TAGGED,
+    MinimaxM3Calls(),
     GemmaCalls(),
     PythonCalls(),
     *_MISTRAL,

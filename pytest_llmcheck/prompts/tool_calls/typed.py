@@ -22,10 +22,22 @@ _NAMES: tuple[tuple[type, str], ...] = (
     (type(None), "null"),
 )
 _LEVELS = 8
+_PARTS = ("anyOf", "oneOf", "allOf")
 
 
 def value_of(written: str, key: str, schema: Mapping[str, Any]) -> Any:
     """The value of an argument that was written without quotes.
+
+    Args:
+        written: the text.
+        key: the argument's name.
+        schema: of all the parameters of the tool.
+    """
+    return typed(written, part_of(schema, key, schema), schema)
+
+
+def typed(written: str, schema: object, root: Mapping[str, Any]) -> Any:
+    """A value that was written without quotes.
 
     Where the schema takes only strings it is the text as it stands. Else it is read as JSON, or as Python
     prints it (``True``, ``None``, ``['a']``), since many templates print it so. What is neither stays a text:
@@ -33,12 +45,10 @@ def value_of(written: str, key: str, schema: Mapping[str, Any]) -> Any:
 
     Args:
         written: the text.
-        key: the argument's name.
-        schema: of all the parameters of the tool.
+        schema: of the value.
+        root: the schema that it is a part of.
     """
-    properties = schema.get("properties")
-    declared = properties.get(key) if isinstance(properties, dict) else None
-    types = set(_types(declared, schema, _LEVELS)) if isinstance(declared, dict) else set()
+    types = types_of(schema, root)
     if types == {"string"}:
         return written
     stripped = written.strip()
@@ -55,6 +65,27 @@ def value_of(written: str, key: str, schema: Mapping[str, Any]) -> Any:
         if not types or "string" not in types or _type(value) & types:
             return value
     return written
+
+
+def types_of(schema: object, root: Mapping[str, Any]) -> set[str]:
+    """The types that a schema names; empty where it leaves them open."""
+    return set(_types(schema, root, _LEVELS))
+
+
+def part_of(schema: object, key: str, root: Mapping[str, Any], levels: int = _LEVELS) -> object:
+    """The schema of a property, or of the items of a list under the key ``item``; None where that is open."""
+    if not isinstance(schema, dict) or not levels:
+        return None
+    properties = schema.get("properties")
+    if isinstance(properties, dict) and key in properties:
+        return properties[key]
+    if key == "item" and "items" in schema:
+        return schema["items"]
+    inner = [one for word in _PARTS if isinstance(schema.get(word), list) for one in schema[word]]
+    for one in (*inner, _target(schema.get("$ref"), root)):
+        if (found := part_of(one, key, root, levels - 1)) is not None:
+            return found
+    return None
 
 
 def _json(text: str) -> tuple[Any, int]:
@@ -85,7 +116,7 @@ def _types(schema: object, root: Mapping[str, Any], levels: int) -> Iterator[str
             yield from _type(schema["const"])
         for value in schema["enum"] if isinstance(schema.get("enum"), list) else ():
             yield from _type(value)
-        for key in ("anyOf", "oneOf", "allOf"):
+        for key in _PARTS:
             for inner in schema[key] if isinstance(schema.get(key), list) else ():
                 yield from _types(inner, root, levels - 1)
         yield from _types(_target(schema.get("$ref"), root), root, levels - 1)
