@@ -5,7 +5,6 @@ Imported by the first test that carries the mark.
 
 from __future__ import annotations
 
-import copy
 import inspect
 import os
 from functools import cached_property
@@ -103,9 +102,8 @@ class CaseTests:
             if isinstance(case, BadLine):
                 pytest.fail(case.problem, pytrace=False)
             # The same lists and dicts are given to this test on other models.
-            params[name] = (
-                case.checks if name == CHECKS else copy.deepcopy(case if name == CASE else case[name])
-            )
+            own = case.copied()
+            params[name] = own if name == CASE else own.checks if name == CHECKS else own[name]
 
     def locate(self, item: pytest.Item, report: pytest.TestReport) -> None:
         """Say of a failed test where its case stands."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcheck.errors import ConfigError, did_you_mean
@@ -53,6 +54,10 @@ class Case(Mapping[str, Any]):
             return checks_from(asked, self._added)
         except ValueError as error:
             raise ConfigError(f"{self.source}: {CHECKS}: {error}") from None
+
+    def copied(self) -> Case:
+        """The same with lists and dicts of its own."""
+        return replace(self, _fields=copy.deepcopy(self._fields))
 
     def __getitem__(self, name: str) -> Any:
         try:
