@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_llmcheck.json_places import place_of
@@ -36,6 +36,7 @@ def everywhere(value: Any) -> list[tuple[str | int, ...]]:
 
 
 class TestPaths:
+    @settings(max_examples=40, deadline=None)
     @given(st.lists(st.text() | st.integers(0, 99)))
     def test_a_spelled_place_is_a_path_to_it(self, steps: list[str | int]) -> None:
         spelled = spell(steps)
@@ -85,11 +86,13 @@ class TestPaths:
 
 
 class TestComparison:
+    @settings(max_examples=40, deadline=None)
     @given(values)
     def test_a_value_equals_itself(self, value: Any) -> None:
         comparison = Comparison().of(value, json.loads(json.dumps(value)))
         assert (comparison.found, comparison.right, comparison.share) == ([], leaves(value), 1.0)
 
+    @settings(max_examples=40, deadline=None)
     @given(values, st.data())
     def test_one_other_leaf_is_found(self, value: Any, data: st.DataObject) -> None:
         ends = [place for place in everywhere(value) if not isinstance(at(value, place), dict | list)]
@@ -137,6 +140,7 @@ class TestComparison:
 
 
 class TestPlaces:
+    @settings(max_examples=40, deadline=None)
     @given(values, st.sampled_from([None, 1]), st.booleans(), st.text(alphabet=" \n\t\r"))
     def test_what_stands_there_is_the_part(
         self, value: Any, indent: int | None, ascii_only: bool, before: str

@@ -63,15 +63,14 @@ class JsonEquals:
 
         try:
             found = json_of(reply, self.extract, outcome)
-            comparison.of(expected, found.value)
+            if comparison.of(expected, found.value).found:
+                return self._wrong(reply, found, comparison)
         except NoJsonError as error:
             return error.verdict(repr(self))
         except RecursionError:
-            return _too_deep(self)
-        if not comparison.found:
-            reason = f"the expected value{found.told(reply.text)}"
-            return Verdict(Status.PASSED, repr(self), reason, score=1.0, evidence=found.evidence)
-        return self._wrong(reply, found, comparison)
+            return _too_deep(repr(self))
+        reason = f"the expected value{found.told(reply.text)}"
+        return Verdict(Status.PASSED, repr(self), reason, score=1.0, evidence=found.evidence)
 
     def _wrong(self, reply: Judged, found: JsonOf, comparison: Comparison) -> Verdict:
         wrong = comparison.found
@@ -120,11 +119,14 @@ class JsonField:
         """Judge each place of the path; the worst verdict counts, the score is the mean."""
         try:
             found = json_of(reply, self.extract)
+            places = self.path.places(found.value)
+            return self._all(reply, found, places) if places else self._nothing_there(reply, found)
         except NoJsonError as error:
             return error.verdict(repr(self))
-        places = self.path.places(found.value)
-        if not places:
-            return self._nothing_there(reply, found)
+        except RecursionError:
+            return _too_deep(repr(self))
+
+    def _all(self, reply: Judged, found: JsonOf, places: Sequence[tuple[Step, ...]]) -> Verdict:
         judged = [self._judged(reply, found, place) for place in places]
         worst = next(status for status in _WORST if any(verdict.status is status for _, verdict in judged))
         scores = [verdict.score for _, verdict in judged if verdict.score is not None]
@@ -137,7 +139,7 @@ class JsonField:
         lines = [f"{path}: {verdict.reason}" for path, verdict in bad[:_MOST_SHOWN]]
         lines += [f"and {more} more"] if (more := len(bad) - _MOST_SHOWN) > 0 else []
         if where := found.told(reply.text):
-            lines.append(f"the JSON was{where[2:-1]}")
+            lines.append(f"the JSON was {where[2:-1]}")
         if worst is Status.FAILED and score is not None:
             score = min(score, 1 - 1 / (len(judged) + 1))  # never a pass, whatever the check says
         evidence = {
@@ -290,6 +292,6 @@ def _caret(text: str, start: int, one: Mismatch) -> tuple[int, int]:
     return found.begin, found.begin + agreement(written, expected)
 
 
-def _too_deep(check: JsonEquals) -> Verdict:
+def _too_deep(check: str) -> Verdict:
     reason = "the values are nested too deeply to be compared"
-    return Verdict(Status.FAILED, repr(check), reason, score=0.0, evidence={"level": "wrong value"})
+    return Verdict(Status.FAILED, check, reason, score=0.0, evidence={"level": "wrong value"})

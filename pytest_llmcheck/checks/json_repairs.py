@@ -85,6 +85,8 @@ def _edits(text: str, error: NotJSONError) -> Iterator[_Edit]:
     elif at == len(text):
         if closers := _closers(text):
             yield _Edit(f"a missing {closers}", at, at, closers)
+    elif text[at - 1 : at] == '"' and text[at].isalnum():
+        return  # Quotes inside a text: where it was meant to end is anybody's guess.
     elif problem.startswith("expected ','"):
         yield _Edit("a missing comma", error.wrong_from, error.wrong_from, ",")
     elif problem.startswith("expected ':'"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from json import JSONDecodeError, JSONDecoder
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pytest_llmcheck.checks.health import cut_off
@@ -27,6 +28,7 @@ _FENCE = re.compile(
     r"(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z)",
     re.DOTALL | re.MULTILINE,
 )
+_DECODER = JSONDecoder()
 _BRACKET = re.compile(r"[\[{]")
 
 MOST_BRACKETS = 100
@@ -145,12 +147,12 @@ def json_of(
 def _hint(text: str, extract: Extract, fits: Callable[[Any], str] | None) -> Iterator[str]:
     """What another way of taking it, or a repair, would have given."""
     ways: list[tuple[Extract, Callable[[str], tuple[int, int, str] | None], str]] = [
-        ("fence", _fenced, "ask in the prompt for JSON without a fence"),
-        ("first", _first, "ask in the prompt for JSON and nothing else"),
+        ("fence", _fenced, "inside a ``` fence; ask in the prompt for JSON without one"),
+        ("first", _first, "in the text; ask in the prompt for JSON and nothing else"),
     ]
-    for name, find, ask in ways:
+    for name, find, where in ways:
         if extract == "strict" and (found := find(text)) is not None and _is_json(text[found[0] : found[1]]):
-            yield f"hint: there is JSON inside {found[2]}; {ask}, or take it out with extract={name!r}"
+            yield f"hint: there is JSON {where}, or take it out with extract={name!r}"
             return
     if mended := repaired(text):
         outcome = fits(mended.value) if fits else ""
@@ -172,16 +174,14 @@ def _first(text: str) -> tuple[int, int, str] | None:
             break
         begin = bracket.start()
         try:
-            parse(text[begin:])
-        except NotJSONError as error:
-            if str(error) == "more text after the JSON value":
-                return begin, begin + error.wrong_from, "the text around it"
-            past = begin + error.position
-            if error.position == 0 or past >= len(text) or text[begin + 1 : past].strip():
+            # Python's own reader finds its end; whether it is JSON as it should be is judged after that.
+            return begin, _DECODER.raw_decode(text, begin)[1], "the text around it"
+        except JSONDecodeError as error:
+            if text[begin + 1 : error.pos].strip() or error.pos >= len(text):
                 # It was begun as JSON: what is inside it is not the first value.
                 return begin, len(text), "the text around it"
             at = _behind(text, begin)
-        else:
+        except (RecursionError, ValueError):  # nested too deeply, or a number of thousands of digits
             return begin, len(text), "the text around it"
     return None
 

@@ -63,14 +63,13 @@ class MatchesSchema:
         except NoJsonError as error:
             return error.verdict(repr(self))
         try:
-            errors = self.errors(found.value)
+            if errors := self.errors(found.value):
+                return self._wrong(reply, found, errors)
         except (RecursionError, OverflowError) as error:
             what = "nested too deeply" if isinstance(error, RecursionError) else "it has a number too large"
             reason = f"wrong schema: {what} to be compared with it"
             evidence = {"level": "wrong schema", **found.evidence}
             return Verdict(Status.FAILED, repr(self), reason, score=0.0, evidence=evidence)
-        if errors:
-            return self._wrong(reply, found, errors)
         reason = f"JSON of the schema{found.told(reply.text)}"
         if unchecked := self.compiled.unchecked_formats:
             reason += f" (formats not checked: {', '.join(unchecked)})"

@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_llmcheck import SchemaError
@@ -142,6 +142,7 @@ def test_many_objects_are_compared_in_linear_time() -> None:
 numbers_and_texts = st.none() | st.booleans() | st.integers(0, 2) | st.sampled_from([0.0, 1.0, "", "1"])
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         numbers_and_texts | st.lists(numbers_and_texts) | st.dictionaries(st.just("a"), numbers_and_texts)

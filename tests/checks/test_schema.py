@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -57,6 +57,7 @@ def refused(schema: Any) -> str:
 
 
 class TestLaws:
+    @settings(max_examples=40, deadline=None)
     @given(values, st.sampled_from([None, 1]), st.booleans())
     def test_any_json_value_is_json(self, value: Any, indent: int | None, ascii_only: bool) -> None:
         text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
@@ -64,6 +65,7 @@ class TestLaws:
         assert judge({"const": value}, text).status is Status.PASSED
         assert judge(False, text).status is Status.FAILED
 
+    @settings(max_examples=40, deadline=None)
     @given(st.text())
     def test_never_raises_on_a_text(self, text: str) -> None:
         verdict = judge({}, text)
@@ -72,6 +74,7 @@ class TestLaws:
         else:
             json.loads(text)
 
+    @settings(max_examples=40, deadline=None)
     @given(st.text(), st.sampled_from(sorted(Draft202012Validator.FORMAT_CHECKER.checkers)))
     def test_never_raises_on_a_format(self, text: str, kind: str) -> None:
         judge({"format": kind}, json.dumps(text))
@@ -127,13 +130,14 @@ class TestNotJSON:
             (
                 "{} ok",
                 "not JSON: more text after the JSON value at line 1, column 4\n{} ok\n   ^\n"
-                "hint: there is JSON inside the text around it; ask in the prompt for JSON and nothing else, or "
-                "take it out with extract='first'",
+                "hint: there is JSON in the text; ask in the prompt for JSON and nothing else, or take it "
+                "out with extract='first'",
             ),
             (
                 '"\t"',
                 'not JSON: a control character inside a string at line 1, column 2\n"·"\n ^\n'
-                "hint: but for a line break inside a string (line 1, column 2) it would be JSON of the schema",
+                "hint: but for a line break inside a string (line 1, column 2) it would be JSON of the "
+                "schema",
             ),
             (
                 "\ufeff1",
@@ -180,7 +184,7 @@ class TestNotJSON:
     def test_json_in_a_fence_is_a_hint_and_not_the_verdict(self) -> None:
         assert reason({}, 'Here:\n```json\n{"a": 1}\n```\n') == (
             "not JSON: expected a JSON value at line 1, column 1\nHere:\n^\n"
-            "hint: there is JSON inside a ``` fence; ask in the prompt for JSON without a fence, or take it out "
+            "hint: there is JSON inside a ``` fence; ask in the prompt for JSON without one, or take it out "
             "with extract='fence'"
         )
         assert "hint" not in reason({}, "```python\nprint()\n```")
@@ -243,6 +247,13 @@ class TestWrongSchema:
     def test_long_values_are_cut(self) -> None:
         assert len(reason({"type": "null"}, json.dumps("x" * 10_000))) < 160
         assert len(reason({"maxItems": 1}, json.dumps(["x" * 10_000] * 2))) < 300
+
+    @pytest.mark.parametrize("depth", [300, 900, 2_000, 100_000])
+    def test_deep_nesting_is_a_failure_and_no_crash(self, depth: int) -> None:
+        deep = "[" * depth + "]" * depth
+        recursive = {"items": {"$ref": "#"}, "type": "array", "maxItems": 1}
+        for schema in ({"type": "null"}, recursive, {"items": {"items": {"type": "null"}}}):
+            assert matches_schema(schema)(Said(f"[{deep}, 1]")).status is Status.FAILED
 
 
 class TestSchema:

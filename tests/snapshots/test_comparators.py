@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcheck.json_values import JsonPath, spell
 from pytest_llmcheck.snapshots import Baseline, Comparator, Difference, SnapshotError, json, text
 from pytest_llmcheck.snapshots.comparators import comparator
 
@@ -179,11 +178,6 @@ class TestJson:
     )
     def test_a_value_equals_itself(self, value: object) -> None:
         assert values(value, value) == ()
-
-    @given(st.lists(st.from_regex("[a-z]+", fullmatch=True) | st.integers(0, 99), min_size=1))
-    def test_a_spelled_place_is_a_path_to_it(self, steps: list[str | int]) -> None:
-        place = tuple(steps)
-        assert JsonPath.parse(spell(place)).matches(place)
 
 
 class TestAsked:
