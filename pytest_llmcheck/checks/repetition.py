@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pytest_llmcheck.verdict import Check, Judged
 
 # Measured: docs/health.md tells on which replies, `python -m benchmarks.looping` repeats it.
-LEFT_LENGTH = 400
-LEFT_REPEATS = 8
+LEFT_LENGTH = 600
+LEFT_REPEATS = 5
 """A loop that the model left, or that ends its reply, is longer than what is repeated on purpose."""
 
 _TAIL = 16
@@ -25,12 +25,15 @@ _BLANK = 100
 """Characters of white space at the end that are a loop too: grammars of JSON allow any number."""
 _SHOWN = 60
 
+# Lists count on while they say the same again and again. Counting alone is no loop.
+_NUMBER = re.compile(r"""(?<![^ ])\d{1,3}(?=[.)] [*_"'(]*[^\W\d_])""")
+
 
 class Loop(NamedTuple):
     """A unit that a text repeats.
 
     Attributes:
-        unit: as it stands in the text the first time.
+        unit: as it stands in the text the first time, without white space around it.
         repeats: how often it stands there in a row.
         start: where the first one begins, in characters.
         last: where the last whole one begins.
@@ -117,16 +120,30 @@ def find_loop(text: str, *, cut: bool) -> Loop | None:
     if len(text) - len(bare) >= _BLANK:
         blank = len(text) - len(bare)
         return Loop(text[len(bare)], blank, len(bare), len(text) - 1, len(text))
-    even = " ".join(bare.split())
+    even = _NUMBER.sub(lambda number: "0" * len(number[0]), " ".join(bare.split()))
     found = [run for run in runs(even) if _is_loop(run, cut=cut and len(even) - run.end <= _TAIL)]
     if not found:
         return None
     run = max(found, key=lambda run: (run.length, -run.period))
     places = _places(text)
-    start, last = places[run.start], places[run.start + (run.repeats - 1) * run.period]
-    end = places[run.end - 1] + 1
-    unit = text[start : places[run.start + run.period]]
-    return Loop(unit, run.repeats, start, last, end)
+    # The second unit tells better: what stands before the first one is not the same.
+    second = run.start + run.period
+    first = run.start + _begins_well(text, places[second : second + run.period])
+    # The last one need not have the space that parts it from a next one.
+    repeats = (run.end - first + (even[first + run.period - 1] == " ")) // run.period
+    start, last = places[first], places[first + (repeats - 1) * run.period]
+    unit = text[start : places[first + run.period]].strip()
+    return Loop(unit, repeats, start, last, places[run.end - 1] + 1)
+
+
+def _begins_well(text: str, places: list[int]) -> int:
+    """Which of these places a person would take for the beginning of a unit: of a line, else of a word."""
+    before = [text[place - 1] if place else "\n" for place in places]
+    for border in ("\n", " "):
+        for number, place in enumerate(places):
+            if before[number] == border and not text[place].isspace():
+                return number
+    return 0
 
 
 def _is_loop(run: Run, *, cut: bool) -> bool:
