@@ -11,16 +11,12 @@ from pytest_llmcheck.checks.instructions.base import Counted, Finding, Instructi
 from pytest_llmcheck.strict_json import NotJSONError, line_and_column, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pytest_llmcheck.verdict import Check
 
-_STAR_BULLET = re.compile(r"^\s*\*[^\*].*$", re.MULTILINE)
-_DASH_BULLET = re.compile(r"^\s*-.*$", re.MULTILINE)
 _SINGLE = re.compile(r"\*[^\n\*]*\*")
 _DOUBLE = re.compile(r"\*\*[^\n\*]*\*\*")
-_PLACEHOLDER = re.compile(r"\[.*?\]")
-_TITLE = re.compile(r"<<[^\n]+>>")
 _FENCES = ("```json", "```Json", "```JSON", "```")
 _SEPARATOR = "******"
 
@@ -33,9 +29,21 @@ class Bullets(Counted):
     _nouns = ("bullet point", "bullet points")
 
     def _places(self, text: str) -> Sequence[int]:
-        found = [*_STAR_BULLET.finditer(text), *_DASH_BULLET.finditer(text)]
-        # The pattern takes blank lines before a bullet along.
-        return sorted(match.end() - len(match[0].lstrip()) for match in found)
+        found = []
+        below_a_lone_star = False
+        for start, line in _lines(text):
+            said = line.lstrip()
+            place = start + len(line) - len(said)
+            if said.startswith("-"):
+                found.append(place)
+            elif said.startswith("*") and said[1:2] != "*" and not below_a_lone_star:
+                # To the official pattern a lone star goes on in the next line, and is none in the last.
+                below_a_lone_star = said == "*"
+                if not below_a_lone_star or start + len(line) < len(text):
+                    found.append(place)
+                continue
+            below_a_lone_star = False
+        return found
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,7 +87,14 @@ class Placeholders(Counted):
     _nouns = ("placeholder", "placeholders")
 
     def _places(self, text: str) -> Sequence[int]:
-        return [match.start() for match in _PLACEHOLDER.finditer(text)]
+        # By hand, as in what follows: a pattern takes minutes for a reply that repeats "[" without end.
+        found = []
+        for start, line in _lines(text):
+            opening = line.find("[")
+            while opening >= 0 and (closing := line.find("]", opening)) >= 0:
+                found.append(start + opening)
+                opening = line.find("[", closing)
+        return found
 
 
 @dataclass(frozen=True, repr=False)
@@ -92,9 +107,12 @@ class Title(Instruction):
         return "title()"
 
     def _look(self, text: str) -> Finding:
-        for match in _TITLE.finditer(text):
-            if found := match[0].lstrip("<").rstrip(">").strip():
-                return Finding(True, f"the title is {found[:80]!r}", evidence={"title": found})
+        for _, line in _lines(text):
+            opening, closing = line.find("<<"), line.rfind(">>")
+            if opening >= 0 and closing > opening + 2:
+                found = line[opening:closing].lstrip("<").rstrip(">").strip()
+                if found:
+                    return Finding(True, f"the title is {found[:80]!r}", evidence={"title": found})
         return Finding(False, "expected a title in double angular brackets, such as <<a title>>, got none")
 
 
@@ -254,3 +272,11 @@ def two_responses() -> Check:
     A separator at the very beginning or end parts nothing. IFEval: ``combination:two_responses``.
     """
     return TwoResponses()
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    r"""The lines of a text and where they begin; as in the official code, only ``\n`` ends one."""
+    start = 0
+    for line in text.split("\n"):
+        yield start, line
+        start += len(line) + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_llmcheck.checks.instructions import INSTRUCTIONS, instruction, judge, loose_variants
 from pytest_llmcheck.verdict import Status
+from tests.checks.instructions.test_ids import SAME
 from tests.support.instruction_texts import SAMPLES
 from tests.support.official_ifeval import if_verifiable, lm_eval
 from tests.support.replies import make_reply
@@ -78,6 +80,36 @@ def test_odd_texts_raise_nothing(id_: str, data: st.DataObject, text: str) -> No
     assert text.strip() or verdict.status is Status.FAILED
     ours = judge(text, [check])
     assert ours.strict[0] is not True or ours.loose[0] is True
+
+
+SPLIT_OTHERWISE = {
+    "change_case:capital_word_frequency",
+    "change_case:english_capital",
+    "change_case:english_lowercase",
+    "language:response_language",
+    "length_constraints:number_sentences",
+}
+"""What other libraries than the official code's tell here."""
+
+
+@pytest.mark.parametrize("id_", sorted(set(SAMPLES) - SPLIT_OTHERWISE))
+@SOME
+@given(st.data(), st.lists(st.sampled_from([*SIGNS, "a", "zax", "\r", "\v"]), max_size=12).map("".join))
+def test_the_official_code_agrees_on_odd_texts(id_: str, data: st.DataObject, text: str) -> None:
+    parameters = data.draw(SAMPLES[id_]).parameters
+    ours = judge(text, [instruction(id_, **parameters)])
+    assert (ours.strict[0], ours.loose[0]) == lm_eval()(text, id_, **parameters)
+
+
+@pytest.mark.parametrize(
+    "sign", ["[", "<<", "* ", " \n", "-", '"', "a.", "P.S", "\n\n", "Zax ", "***", "```"]
+)
+def test_a_reply_that_repeats_itself_takes_no_time(sign: str) -> None:
+    checks = [check for _, _, check in SAME]
+    begun = time.process_time()
+    judge(sign * 30_000 + "x", checks)
+    # The patterns of the official code need minutes for some.
+    assert time.process_time() - begun < 5
 
 
 @given(ODD)
