@@ -12,6 +12,7 @@ from benchmarks.options import from_arguments, parser
 NAMES = (
     "startup",
     "rendering",
+    "checks",
     "decode",
     "together",
     "score",
