@@ -97,9 +97,10 @@ def _run_at(text: str, at: int, again: int, level: _Level) -> Run | None:
     probe = text[at : at + level.probe]
     while again >= 0:
         period = again - at
-        end = again + _equal_after(text, at, again)
-        # It began less than a step earlier.
-        if end - at > LEAST_REPEATS * period - level.step:
+        # A run began less than a step earlier, so all but that of its further units lies ahead.
+        ahead = (LEAST_REPEATS - 1) * period - level.step
+        if ahead <= level.probe or text.startswith(text[at : at + ahead], again):
+            end = again + _equal_after(text, at, again)
             run = Run(at - _equal_before(text, at, again), end, period)
             if run.repeats >= LEAST_REPEATS and run.length >= LEAST_LENGTH:
                 return run

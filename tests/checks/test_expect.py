@@ -108,8 +108,38 @@ def test_a_health_check_that_is_asked_for_runs_once() -> None:
 
 
 def test_unknown_without() -> None:
-    with pytest.raises(ValueError, match=r"without=\['finishd'\]: no such health check; known: finished"):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - its whole text follows
         reply("a").expect(without=["finishd"])
+    assert str(caught.value) == (
+        "without=['finishd']: no such health check; known: "
+        "closed_thought, finished, no_control_tokens, not_empty, repetition, valid_text"
+    )
+
+
+def test_left_out_by_the_settings_of_the_model() -> None:
+    given = reply("so " * 60, "length").heard_by(Ear(), HEALTH, ("repetition", "finished"))
+    assert given.expect() is given
+    # What a test asks for itself, it gets; a name may be left out twice.
+    assert len(failure(given, finished()).verdicts) == 1
+    assert given.expect(without=["finished"]) is given
+
+
+def test_what_is_not_healthy_is_told_in_order() -> None:
+    error = failure(reply("so " * 60 + "<|im_end|>", "length"))
+    assert [verdict.check for verdict in error.verdicts] == [
+        "finished()",
+        "no_repetition()",
+        "no_control_tokens()",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["Paris.", '{"a": [1, 2]}', "```python\nprint(1)\n```\n", "| a | b |\n|---|---|\n| 1 | 2 |"]
+)
+def test_a_healthy_reply_needs_no_mention(text: str) -> None:
+    ear = Ear()
+    reply(text).heard_by(ear, HEALTH).expect()
+    assert [verdicts for _, verdicts in ear.calls] == [()]
 
 
 def test_the_listener_hears_before_the_raise() -> None:
