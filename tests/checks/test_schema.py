@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from jsonschema import Draft202012Validator
 
 from pytest_llmcheck.checks import matches_schema
 from pytest_llmcheck.verdict import Status, Verdict
+from tests.support.replies import make_reply
 
 TICKET: dict[str, Any] = {
     "type": "object",
@@ -373,6 +375,15 @@ def test_threads_share_one_check() -> None:
     with ThreadPoolExecutor(8) as pool:
         done = [verdict.status for verdict in pool.map(lambda text: check(Said(text)), texts)]
     assert done == [Status.PASSED, Status.FAILED] * 100
+
+
+def test_a_thousand_checks_take_less_than_a_second() -> None:
+    texts = ['{"priority": "low", "tags": [{"id": 1}]}', '{"priority": "urgent"}', '{"priority": "low",}']
+    replies = [make_reply(text, pieces=list(text)) for text in texts]
+    started = process_time()
+    for n in range(1000):
+        matches_schema(TICKET)(replies[n % 3])
+    assert process_time() - started < 1
 
 
 def test_jsonschema_is_imported_when_a_schema_is_given() -> None:

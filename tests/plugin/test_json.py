@@ -1,0 +1,65 @@
+"""Replies that are JSON, or nearly: what a user sees of them, and what the run record keeps."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+from typing import TYPE_CHECKING
+
+from tests.support.steered import steered_llama
+
+if TYPE_CHECKING:
+    from tests.support.projects import Project
+
+
+def test_not_json_with_the_token_that_went_wrong(project: Project) -> None:
+    steered_llama(project.path / "m.gguf", "[1 2]")
+    project.declare(m=project.path / "m.gguf")
+    project.tests(
+        dedent("""
+        from pytest_llmcheck import json_equals, matches_schema
+
+        def test_it(llm):
+            reply = llm.chat("Count!")
+            assert [token.text for token in reply.tokens] == list("[1 2]")
+            reply.expect(matches_schema(list[int]), json_equals([1, 2]))
+
+        def test_value(llm):
+            llm.chat("Count!").json()
+        """)
+    )
+    result = project.run()
+    result.assert_outcomes(failed=2)
+    probability = told[5].rpartition(" ")[2]
+    assert 0 <= float(probability) <= 1
+    at = told.index(
+        "matches_schema(list[int]): not JSON: expected ',' or a closing bracket at line 1, column 4"
+    )
+    assert told[at + 1 : at + 3] == ["[1 2]", "^"]
+    assert told[at + 3].startswith("the token at line 1, column 3: ' ' 0.")
+    assert told[at + 4] == "hint: but for a missing comma (line 1, column 3) it would be JSON of the schema"
+    assert "the reply is not JSON: expected ',' or a closing bracket at line 1, column 4" in told
+    recorded = project.test_lines()[0].verdicts
+    assert [verdict.evidence["level"] for verdict in recorded] == ["not JSON", "not JSON"]
+
+
+def test_a_schema_without_end_fails_its_test_and_no_other(project: Project) -> None:
+    steered_llama(project.path / "m.gguf", "[1, 2]".replace(" ", ""))
+    project.declare(m=project.path / "m.gguf")
+    project.tests(
+        dedent("""
+        from pytest_llmcheck import matches_schema, not_
+
+        ENDLESS = {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}
+
+        def test_endless(llm):
+            llm.chat("Count!").expect(not_(matches_schema(ENDLESS)))
+
+        def test_fine(llm):
+            llm.chat("Count!").expect(matches_schema({"type": "array"}))
+        """)
+    )
+    result = project.run()
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(
+        ["E*pytest_llmcheck.SchemaError: matches_schema(*refers to itself without end*"]
+    )
