@@ -5,6 +5,7 @@ from __future__ import annotations
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
+from tests.support.projects import errors
 from tests.support.steered import steered_llama
 
 if TYPE_CHECKING:
@@ -29,21 +30,32 @@ def test_not_json_with_the_token_that_went_wrong(project: Project) -> None:
     )
     result = project.run()
     result.assert_outcomes(failed=2)
-    probability = told[5].rpartition(" ")[2]
-    assert 0 <= float(probability) <= 1
-    at = told.index(
-        "matches_schema(list[int]): not JSON: expected ',' or a closing bracket at line 1, column 4"
-    )
-    assert told[at + 1 : at + 3] == ["[1 2]", "^"]
-    assert told[at + 3].startswith("the token at line 1, column 3: ' ' 0.")
-    assert told[at + 4] == "hint: but for a missing comma (line 1, column 3) it would be JSON of the schema"
-    assert "the reply is not JSON: expected ',' or a closing bracket at line 1, column 4" in told
-    recorded = project.test_lines()[0].verdicts
+    problem = "expected ',' or a closing bracket at line 1, column 4"
+    shown = [
+        "[1 2]",
+        "^",
+        "the token at line 1, column 3: ' ' 1.00, '<|endoftext|>' 0.00, '<|im_start|>' 0.00",
+    ]
+    hint = "hint: but for a missing comma (line 1, column 3) it would be JSON"
+    assert errors(result) == [
+        "pytest_llmcheck.CheckFailed: 2 checks failed on m, F16",
+        f"matches_schema(list[int]): not JSON: {problem}",
+        *shown,
+        f"{hint} of the schema",
+        f"json_equals([1, 2]): not JSON: {problem}",
+        *shown,
+        f"{hint} of the expected value",
+        "reply: '[1 2]'",
+        f"the reply is not JSON: {problem}",
+        *shown,
+        "reply: '[1 2]'",
+    ]
+    recorded = project.test_lines[0].verdicts
     assert [verdict.evidence["level"] for verdict in recorded] == ["not JSON", "not JSON"]
 
 
 def test_a_schema_without_end_fails_its_test_and_no_other(project: Project) -> None:
-    steered_llama(project.path / "m.gguf", "[1, 2]".replace(" ", ""))
+    steered_llama(project.path / "m.gguf", "[1,2]")
     project.declare(m=project.path / "m.gguf")
     project.tests(
         dedent("""
