@@ -81,6 +81,8 @@ class NoRepetition:
         token = None if where else token_at(reply, loop.last)
         if token is not None:
             lines.append(f"the last time it was begun by {odds(token)}")
+        if reply.finish_reason != "stop":
+            lines.append("a larger max_tokens would only make it longer")
         lines.append(
             "small models and bad quants loop: compare with the reference, or try a higher temperature; "
             'where the text is right to repeat itself, without=["repetition"]'

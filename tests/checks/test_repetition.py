@@ -167,6 +167,7 @@ class TestVerdict:
             "It is a night night night night night \n"
             "        ^\n"
             "the last time it was begun by ' night' 0.50, '~' 0.25\n"
+            "a larger max_tokens would only make it longer\n"
             "small models and bad quants loop: compare with the reference, or try a higher temperature; "
             'where the text is right to repeat itself, without=["repetition"]'
         )
