@@ -6,12 +6,11 @@ alternative of every ``anyOf`` within every other, which can take longer than an
 
 from __future__ import annotations
 
-import re
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from time import thread_time
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from attrs import fields
@@ -137,7 +136,7 @@ def _rebound(function: Any, copies: dict[FunctionType, FunctionType]) -> Any:
     )
     copies[function] = copy  # before its helpers: some call each other
     names.update({name: _rebound(held, copies) for name, held in names.items()})
-    if isinstance(names.get("_utils"), type(re)):
+    if isinstance(names.get("_utils"), ModuleType):
         names["_utils"] = _Utils(names["_utils"], copies)
     names.update({name: ours for name, ours in _OURS.items() if name in names})
     return copy

@@ -21,19 +21,20 @@ if TYPE_CHECKING:
 
 _LONGEST = 200
 _LIMITS = {
-    "minimum": "at least {}",
-    "maximum": "at most {}",
-    "exclusiveMinimum": "more than {}",
-    "exclusiveMaximum": "less than {}",
-    "multipleOf": "a multiple of {}",
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "minItems": "at least {} elements",
-    "maxItems": "at most {} elements",
-    "minProperties": "at least {} keys",
-    "maxProperties": "at most {} keys",
+    "minimum": "at least",
+    "maximum": "at most",
+    "exclusiveMinimum": "more than",
+    "exclusiveMaximum": "less than",
+    "multipleOf": "a multiple of",
 }
-_COUNTED = {"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"}
+_COUNTS = {
+    "minLength": ("at least", "character"),
+    "maxLength": ("at most", "character"),
+    "minItems": ("at least", "element"),
+    "maxItems": ("at most", "element"),
+    "minProperties": ("at least", "key"),
+    "maxProperties": ("at most", "key"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def share_right(found: Sequence[Fault], value: object) -> float:
 
 
 def _fault(error: ValidationError, value: object) -> Fault:
-    place = tuple(error.absolute_path)
+    place = _within(value, tuple(error.absolute_path))
     instance: Any = error.instance
     if isinstance(instance, str) and isinstance(at(value, place), dict):
         # Of propertyNames, whose values are the keys.
@@ -135,7 +136,9 @@ def describe(error: ValidationError) -> str:
     match error.validator:
         case "type":
             kinds = rule if isinstance(rule, list) else [rule]
-            return f"expected {' or '.join(kinds)}, got {came}"
+            # In draft 3, a type may be a schema.
+            names = [kind if isinstance(kind, str) else cut(_json(kind), 60) for kind in kinds]
+            return f"expected {' or '.join(names)}, got {came}"
         case "enum":
             return f"expected one of {cut(', '.join(_json(item) for item in rule), 120)}, got {came}"
         case "const":
@@ -156,11 +159,11 @@ def describe(error: ValidationError) -> str:
         case "minimum" | "maximum" if "or equal" in error.message:  # draft 4, exclusive by another keyword
             return cut(error.message, _LONGEST)
         case str(keyword) if keyword in _LIMITS:
-            size: Any = error.instance
-            told = f"{len(size)}: {came}" if keyword in _COUNTED else came
-            return f"expected {_LIMITS[keyword].format(rule)}, got {told}".replace(
-                "1 characters", "1 character"
-            )
+            return f"expected {_LIMITS[keyword]} {rule}, got {came}"
+        case str(keyword) if keyword in _COUNTS:
+            words, noun = _COUNTS[keyword]
+            counted: Any = error.instance
+            return f"expected {words} {rule} {noun}{'s' * (rule != 1)}, got {len(counted)}: {came}"
         case None:
             return f"expected nothing here, got {came}"
     return cut(visible(error.message), _LONGEST)
@@ -191,6 +194,18 @@ def _nearest(error: ValidationError, count: int, came: str) -> str:
     if best is error:
         return told
     return f"{told}; nearest: {spell(best.absolute_path)}: {describe(best)}"
+
+
+def _within(value: object, place: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The place, or what it is in: of a key that is missing, draft 3 gives another place."""
+    while place:
+        try:
+            at(value, place)
+        except (LookupError, TypeError):
+            place = place[:-1]
+        else:
+            break
+    return place
 
 
 def _order(error: ValidationError) -> list[tuple[bool, int, str]]:

@@ -226,6 +226,40 @@ class TestWrongSchema:
             ({"const": "ä"}, "1", '$: expected "ä", got 1'),
             ({"pattern": "^a"}, '"b"', "$: expected a match of the pattern '^a', got \"b\""),
             ({"minimum": 3}, "2", "$: expected at least 3, got 2"),
+            ({"exclusiveMaximum": 2}, "2", "$: expected less than 2, got 2"),
+            ({"multipleOf": 2}, "3", "$: expected a multiple of 2, got 3"),
+            ({"maxLength": 1}, '"ab"', '$: expected at most 1 character, got 2: "ab"'),
+            ({"minLength": 11}, '"ab"', '$: expected at least 11 characters, got 2: "ab"'),
+            ({"minItems": 1}, "[]", "$: expected at least 1 element, got 0: []"),
+            ({"maxProperties": 0}, '{"a": 1}', '$: expected at most 0 keys, got 1: {"a": 1}'),
+            ({"additionalProperties": False}, '{"a": 1}', "$: expected no such key; got a"),
+            (
+                {"propertyNames": {"pattern": "^x"}},
+                '{"a": 1}',
+                '$: the key "a": expected a match of the pattern \'^x\', got "a"',
+            ),
+            (
+                {
+                    "$schema": "http://json-schema.org/draft-04/schema#",
+                    "minimum": 2,
+                    "exclusiveMinimum": True,
+                },
+                "2",
+                "$: 2 is less than or equal to the minimum of 2",
+            ),
+            (
+                {
+                    "$schema": "http://json-schema.org/draft-03/schema#",
+                    "properties": {"a": {"required": True}},
+                },
+                "{}",
+                "$: 'a' is missing",
+            ),
+            (
+                {"$schema": "http://json-schema.org/draft-03/schema#", "type": [{"type": "null"}, "string"]},
+                "1",
+                '$: expected {"type": "null"} or string, got 1',
+            ),
             (False, "1", "$: expected nothing here, got 1"),
             ({"properties": {"a b": {"type": "null"}}}, '{"a b": 1}', "$['a b']: expected null, got 1"),
             (
@@ -256,6 +290,27 @@ class TestWrongSchema:
         recursive = {"items": {"$ref": "#"}, "type": "array", "maxItems": 1}
         for schema in ({"type": "null"}, recursive, {"items": {"items": {"type": "null"}}}):
             assert matches_schema(schema)(Said(f"[{deep}, 1]")).status is Status.FAILED
+
+    @pytest.mark.parametrize(
+        ("schema", "text", "score"),
+        [
+            ({"properties": {"a": {"type": "null"}}}, '{"a": 1, "b": {"c": 2, "d": [3]}}', 2 / 3),
+            ({"required": ["a", "b"]}, '{"a": 1}', 1 / 2),
+            ({"required": ["a", "b"]}, "{}", 0),
+            ({"type": "array"}, '{"a": 1}', 0),
+            ({"additionalProperties": False, "properties": {"a": {}}}, '{"a": 1, "b": [2, 3]}', 1 / 3),
+            ({"items": {"type": "null", "enum": [None]}}, "[null, 1, null, 2]", 1 / 2),
+            (
+                {"properties": {"a": {"maxItems": 1, "items": {"type": "null"}}}},
+                '{"a": [1, 2], "b": 3}',
+                1 / 3,
+            ),
+        ],
+    )
+    def test_the_score_is_the_share_of_fields_that_are_right(
+        self, schema: Any, text: str, score: float
+    ) -> None:
+        assert judge(schema, text).score == pytest.approx(score)
 
 
 class TestSchema:
