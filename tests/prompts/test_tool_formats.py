@@ -347,3 +347,23 @@ def test_a_long_hostile_text_takes_no_time(known: Any) -> None:
         if (took := time.process_time() - before) > 1:
             slow.append((part, took))
     assert slow == []
+
+
+def test_a_megabyte_of_broken_calls() -> None:
+    """Python's reader of JSON counts the lines before each error, from the beginning of what it is given."""
+    text = "<tool_call>[" * 83_334
+    before = time.process_time()
+    assert len(parsed(text, "hermes")) == 83_334
+    assert time.process_time() - before < 5  # 15 s, where it is given all
+
+
+@pytest.mark.parametrize("size", [1000, 1024, 1040, 5000])
+def test_a_long_call(size: int) -> None:
+    arguments = {"city": "é" * size, "days": 10**15}
+    text = f"<tool_call>{json.dumps({'name': 'get_weather', 'arguments': arguments})}</tool_call>"
+    (call,) = parsed(text, "hermes")
+    assert isinstance(call, ToolCall)
+    assert call.arguments == arguments
+    (broken,) = parsed(text.replace("]", "").replace("}}", "}"), "hermes")
+    assert isinstance(broken, BrokenCall)
+    assert text[broken.position - 1] == "}"

@@ -16,6 +16,7 @@ DEEPEST = 100
 _SPACE = re.compile(r"\s*")
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 _DECODER = json.JSONDecoder()
+_WINDOW = 1024
 _ENOUGH = 12
 """Characters after an error that the reader may have looked at."""
 
@@ -52,9 +53,7 @@ def read_json(text: str, at: int) -> Value:
     """
     start = skip_space(text, at)
     try:
-        _, end = _DECODER.raw_decode(text, start)
-    except json.JSONDecodeError as error:
-        end = min(error.pos + _ENOUGH, len(text))
+        end = _end_of_json(text, start)
     except RecursionError:
         raise NotJSONError(f"nested more than {DEEPEST} levels deep", start) from None
     except ValueError:
@@ -71,6 +70,28 @@ def read_json(text: str, at: int) -> Value:
         place = start + written.find("\\u")
         raise NotJSONError("half of a surrogate pair, which no text can hold", place)
     return Value(value, start, end)
+
+
+def _end_of_json(text: str, start: int) -> int:
+    """Where the value that begins at a place ends, or a little behind where it goes wrong.
+
+    Python counts the lines before an error from the beginning of the text, which a hostile one makes it do
+    for every call. So it sees a window, and a larger one where the value does not end in that.
+    """
+    size = _WINDOW
+    while True:
+        window = text[start : start + size]
+        whole = start + size >= len(text)
+        try:
+            _, end = _DECODER.raw_decode(window)
+        except json.JSONDecodeError as error:
+            end = min(error.pos + _ENOUGH, len(window))
+            cut = end == len(window) or error.msg.startswith("Unterminated string")
+        else:
+            cut = end == len(window)
+        if whole or not cut:
+            return start + end
+        size *= 4
 
 
 def call_of(read: Value, keys: Keys | None, text: str) -> Found:
