@@ -153,7 +153,7 @@ def describe(error: ValidationError) -> str:
             schema: Any = error.schema
             known = ", ".join(schema.get("properties", ()))
             told = f"expected no key but {known}" if known else "expected no such key"
-            return f"{cut(told, 120)}; got {cut(', '.join(unexpected), 60)}"
+            return f"{cut(told, 120)}; got {cut(visible(', '.join(unexpected)), 60)}"
         case "anyOf" | "oneOf" if error.context:
             return _nearest(error, len(rule), came)
         case "minimum" | "maximum" if "or equal" in error.message:  # draft 4, exclusive by another keyword

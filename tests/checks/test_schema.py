@@ -292,6 +292,13 @@ class TestWrongSchema:
             assert matches_schema(schema)(Said(f"[{deep}, 1]")).status is Status.FAILED
 
     @pytest.mark.parametrize(
+        "schema", [{"additionalProperties": False}, {"type": "null"}, {"maxProperties": 0}]
+    )
+    def test_halves_of_surrogate_pairs_can_be_printed(self, schema: Any) -> None:
+        for text in (r'{"\ud800": "\ud800"}', '{"\ud800": 1}', '{"\ud800": 1,}', "\ud800"):
+            reason(schema, text).encode("utf-8")
+
+    @pytest.mark.parametrize(
         ("schema", "text", "score"),
         [
             ({"properties": {"a": {"type": "null"}}}, '{"a": 1, "b": {"c": 2, "d": [3]}}', 2 / 3),
