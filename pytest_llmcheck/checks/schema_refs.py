@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 
-def check_references(schema: Any, cls: type[Validator]) -> tuple[Registry[Any], frozenset[str], tuple[str, ...]]:
+def check_references(
+    schema: Any, cls: type[Validator]
+) -> tuple[Registry[Any], frozenset[str], tuple[str, ...]]:
     """Follow all references of a valid schema.
 
     Returns:
@@ -63,9 +65,7 @@ class _Walk:
         if isinstance(contents.get("format"), str):
             self.formats.add(contents["format"])
         self.references += [
-            (contents[keyword], resolver)
-            for keyword in _REFERENCES
-            if isinstance(contents.get(keyword), str)
+            (contents[keyword], resolver) for keyword in _REFERENCES if isinstance(contents.get(keyword), str)
         ]
         for inner in resource.subresources():
             self.visit(inner, resolver.in_subresource(inner))
