@@ -288,7 +288,7 @@ class TestNames:
     def test_reply(self) -> None:
         section = PAGES["reference.md"].partition("### Reply")[2].partition("\n## ")[0]
         members = set(re.findall(r"^\| `(\w+)", section, re.MULTILINE))
-        hidden = {"health", "listener", "heard_by", "origin"}
+        hidden = {"health", "without", "listener", "heard_by", "origin"}
         assert members == {name for name in dir(Reply) if not name.startswith("_")} - hidden
 
     @pytest.mark.parametrize(
@@ -318,3 +318,15 @@ def test_a_candidate_of_its_own_needs_no_reference(folder: Path) -> None:
     made = run(["pytest", "--llm-model", "made"], folder)
     assert made.returncode == 1
     assert "missing.gguf does not exist; correct the name" in made.stdout
+
+
+def test_a_health_check_of_a_plugin(folder: Path) -> None:
+    (block,) = (block for block in blocks("health.md", "python") if block.note == "elsewhere")
+    tiny_llama(folder / "model.gguf")
+    (folder / "llmcheck.toml").write_text('[models.f16]\ngguf = "model.gguf"\n', encoding="utf-8")
+    (folder / "conftest.py").write_text(block.text, encoding="utf-8")
+    (folder / "test_it.py").write_text(
+        "def test_it(llm):\n    llm.chat('Hi', max_tokens=2).expect(without=['finished', 'no_apology'])\n",
+        encoding="utf-8",
+    )
+    assert run(["pytest"], folder).returncode == 0
