@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_llmcheck import closed_thought, no_control_tokens, valid_text
 from pytest_llmcheck.checks.thought import Thought
+from pytest_llmcheck.prompts.tool_calls import ToolCall
 from pytest_llmcheck.verdict import Status
 from tests.support.replies import make_reply
 
@@ -147,6 +148,13 @@ class TestNoControlTokens:
     def test_markers_of_tool_calls_are_free(self, name: str) -> None:
         reply = replace(make_reply("f()"), raw=f"{name}f()", controls=((0, len(name)),))
         assert no_control_tokens()(reply).status is Status.PASSED
+
+    def test_whatever_stands_in_a_tool_call_is_free(self) -> None:
+        raw = '<|open|>f<|sep|>{"a": 1}<|end|>'
+        reply = replace(make_reply(""), raw=raw, controls=((0, 8), (9, 16), (24, 31)))
+        call = ToolCall(name="f", arguments={"a": 1}, text=raw, start=0, end=len(raw))
+        assert no_control_tokens()(replace(reply, tool_calls=(call,))).status is Status.PASSED
+        assert no_control_tokens()(reply).evidence["found"] == "<|open|>"
 
     def test_markers_of_thoughts_are_free(self) -> None:
         reply = replace(make_reply("4"), raw="<think>2+2</think>4", controls=((0, 7), (10, 18)))
