@@ -6,6 +6,7 @@ n" is ``at_most=n - 1`` here.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,9 +26,10 @@ from pytest_llmcheck.checks.instructions.sentence_ends import sentence_starts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import regex
+
     from pytest_llmcheck.verdict import Check
 
-_WORD = re.compile(r"\w+")
 _DIVIDER = re.compile(r"\s?\*\*\*\s?")
 _WORD_ENDS = re.compile(r"[.,?!'\"]")
 
@@ -40,7 +42,7 @@ class Words(Counted):
     _nouns = ("word", "words")
 
     def _places(self, text: str) -> Sequence[int]:
-        return [match.start() for match in _WORD.finditer(text)]
+        return [match.start() for match in _words().finditer(text)]
 
 
 @dataclass(frozen=True, repr=False)
@@ -113,7 +115,8 @@ class NthParagraphStartsWith(Instruction):
 def words(*, at_least: int | None = None, at_most: int | None = None, exactly: int | None = None) -> Check:
     r"""So many words: runs of letters, digits and underscores (``\w+``), so that "don't" is two.
 
-    IFEval: ``length_constraints:number_words``.
+    The marks on a letter belong to it, as Unicode has it: a word of Hindi is one. IFEval:
+    ``length_constraints:number_words``.
 
     Args:
         at_least: lowest number of words.
@@ -199,6 +202,14 @@ def nth_paragraph_starts_with(nth: int, word: str, *, paragraphs: int | None = N
         message = f"{name}: there is no paragraph {nth} of {paragraphs}"
         raise ValueError(message)
     return NthParagraphStartsWith(nth, word, Bounds(paragraphs, paragraphs))
+
+
+@functools.cache
+def _words() -> regex.Pattern[str]:
+    """Not with `re`, which cuts a word of many scripts at each mark; imported on first use."""
+    import regex
+
+    return regex.compile(r"\w+")
 
 
 def _split(divider: re.Pattern[str], text: str) -> list[tuple[int, str]]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_llmcheck.checks.instructions import INSTRUCTIONS, instruction, judge, loose_variants
+from pytest_llmcheck.checks.instructions import INSTRUCTIONS, instruction, judge, loose_variants, words
 from pytest_llmcheck.verdict import Status
 from tests.checks.instructions.test_ids import SAME
 from tests.support.instruction_texts import SAMPLES
@@ -124,3 +124,15 @@ def test_loose_variants_are_those_of_the_official_code(text: str) -> None:
 def test_each_type_has_samples() -> None:
     assert set(SAMPLES) == set(INSTRUCTIONS)
     assert len(SAMPLES) == 25
+
+
+def test_the_marks_on_a_letter_belong_to_its_word() -> None:
+    """As the official code has it with NLTK 3.10; before, it cut a word of Hindi at each vowel sign."""
+    text = "आपृश्य हिन्दी में दो"
+    assert judge(text, [words(exactly=4)]).strict == (True,)
+    for official in (lm_eval(), if_verifiable()):
+        five, four = (
+            official(text, "length_constraints:number_words", relation="at least", num_words=n)[0]
+            for n in (5, 4)
+        )
+        assert (five, four) == (False, True)
