@@ -35,7 +35,7 @@ WIDTH = 8
 LIMIT = 160
 """Tokens of a reply, at most. A reply that is cut off is a reply to judge like any other."""
 TEMPERATURE = 0.7
-SEEDS = {"q4_1": (1, 2), "q3_k_m": (), "q2_k": (1, 2)}
+SEEDS = {"q4_1": (1, 2), "q2_k": (1, 2)}
 """Of the sampled replies; the other models have the first only."""
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from tests.support import commands
+from tests.support.ifeval_corpus import PROMPTS as ALL
+from tests.support.ifeval_corpus import prompts, replies
 from tests.support.steered import steered_llama
 
 PROMPTS = [
@@ -201,6 +203,25 @@ punctuation:no_comma             1 / 1 / 2
         result = run("prompts.jsonl", "--responses", "r.jsonl", "--limit", "1")
         assert result.stderr == "llmcheck: note: r.jsonl: 2 responses to other prompts are left out\n"
         assert result.stdout.startswith("1 prompt with 1 instruction\n")
+
+
+def test_the_output_on_the_page(project: Path) -> None:
+    """It is that of the recorded replies; the names of the files are those of the models there."""
+    page = (Path(__file__).parents[1] / "docs" / "ifeval.md").read_text(encoding="utf-8")
+    _, _, shown = page.partition(
+        "$ llmcheck ifeval prompts.jsonl --model q4_1 --model q2_k --max-tokens 160\n"
+    )
+    for model in ("q4_1", "q2_k"):
+        said = (reply for reply in replies() if (reply["model"], reply["seed"]) == (model, None))
+        lines = (
+            {
+                "prompt": prompts()[one["key"]]["prompt"],
+                **{name: one[name] for name in ("response", "finish_reason")},
+            }
+            for one in said
+        )
+        write(model, *lines)
+    assert good(str(ALL), "--responses", "q4_1", "--responses", "q2_k") == shown.partition("```")[0]
 
 
 class TestRefused:
