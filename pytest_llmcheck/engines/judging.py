@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_llmcheck.verdict import Status
 
@@ -11,6 +11,19 @@ if TYPE_CHECKING:
 
     from pytest_llmcheck.engines.reply import Reply
     from pytest_llmcheck.verdict import Check, Verdict
+
+
+class Judgement(NamedTuple):
+    """What the checks of one `expect` came to.
+
+    Attributes:
+        verdicts: of the health checks that found something, then of all that were asked for; without those of
+            checks that raised.
+        error: what the first check raised that did; the others are named in its notes.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    error: Exception | None = None
 
 
 def is_check(value: object) -> bool:
@@ -34,11 +47,12 @@ def check_arguments(checks: Sequence[object]) -> None:
             raise TypeError(f"expect takes checks such as {hint}, got {check!r}")
 
 
-def judge_all(reply: Reply, checks: Sequence[Check], without: Collection[str] = ()) -> tuple[Verdict, ...]:
-    """The verdicts on a reply: of the health checks that found something, then of all that were asked for.
+def judge_all(reply: Reply, checks: Sequence[Check], without: Collection[str] = ()) -> Judgement:
+    """Judge a reply by the health checks and by all that were asked for.
 
     A health check is left out by its name, in the call or in the model's settings, and where the test
-    asks for a check of that name itself.
+    asks for a check of that name itself. A check that raises, as one with a faulty schema does, does not keep
+    the others from judging.
 
     Args:
         reply: with the health checks that it is held to.
@@ -54,7 +68,24 @@ def judge_all(reply: Reply, checks: Sequence[Check], without: Collection[str] = 
         message = f"without={unknown!r}: no such health check; known: {', '.join(sorted(known))}"
         raise ValueError(message)
     left_out = {*without, *reply.without, *(check.name for check in checks)}
-    health = [check(reply) for check in reply.health if check.name not in left_out]
+    health, error = _judge(reply, [check for check in reply.health if check.name not in left_out], None)
     # A healthy reply needs no mention; an unhealthy one is named before what follows from it.
     found = [verdict for verdict in health if verdict.status is not Status.PASSED]
-    return (*found, *(check(reply) for check in checks))
+    asked, error = _judge(reply, checks, error)
+    return Judgement((*found, *asked), error)
+
+
+def _judge(
+    reply: Reply, checks: Sequence[Check], error: Exception | None
+) -> tuple[list[Verdict], Exception | None]:
+    """The verdicts of the checks that have one, and the first error of all."""
+    verdicts = []
+    for check in checks:
+        try:
+            verdicts.append(check(reply))
+        except Exception as another:
+            if error is None:
+                error = another
+            else:
+                error.add_note(f"{check!r} raised too: {type(another).__name__}: {another}")
+    return verdicts, error

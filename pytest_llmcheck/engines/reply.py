@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pytest_llmcheck.prompts.tool_calls import BrokenCall, ToolCall, ToolFormat
     from pytest_llmcheck.verdict import Check
 
+LONGEST_CHECK = 200
+"""Characters of a check in a message; it may hold a whole reply, as ``equals`` does."""
+
 
 class Listener(Protocol):
     """Hears every verdict; the session writes them into the run record."""
@@ -131,13 +134,20 @@ class Reply:
         Raises:
             CheckFailed: at least one check failed. Inconclusive and not applicable do not raise: the test
                 is reported as skipped with the reason if nothing else fails.
+            Exception: what a check raised, which is no verdict on the reply. The others are judged all the
+                same; those that failed are in its notes.
         """
         __tracebackhide__ = True
         check_arguments(checks)
-        verdicts = judge_all(self, checks, without)
+        verdicts, error = judge_all(self, checks, without)
         if self.listener is not None:
             self.listener.heard(self, verdicts)
-        if any(v.status is Status.FAILED for v in verdicts):
+        failed = any(v.status is Status.FAILED for v in verdicts)
+        if error is not None:
+            if failed:
+                error.add_note(f"beside that, {describe_failures(self, verdicts)}")
+            raise error
+        if failed:
             raise CheckFailed(describe_failures(self, verdicts), verdicts)
         return self
 
@@ -155,11 +165,15 @@ class Reply:
 
 def shorten(text: str, limit: int = 400) -> str:
     """One line with escapes, cut in the middle where it is longer than `limit` characters."""
-    shown = repr(text)
-    if len(shown) <= limit:
-        return shown
+    return shortened(repr(text), limit)
+
+
+def shortened(line: str, limit: int = 400) -> str:
+    """The line, cut in the middle where it is longer than `limit` characters."""
+    if len(line) <= limit:
+        return line
     half = (limit - 5) // 2
-    return f"{shown[:half]} ... {shown[-half:]}"
+    return f"{line[:half]} ... {line[-half:]}"
 
 
 def describe_failures(reply: Reply, verdicts: tuple[Verdict, ...]) -> str:
@@ -169,10 +183,16 @@ def describe_failures(reply: Reply, verdicts: tuple[Verdict, ...]) -> str:
     lines = [
         f"{so_many(len(failed), len(verdicts))} failed on {made.model}, {made.quant}{constraint_note(reply)}"
     ]
+    told: set[str] = set()
     for verdict in failed:
         first, *rest = verdict.reason.splitlines() or [""]
-        lines.append(f"  {verdict.check}: {first}")
-        lines.extend(f"    {line}" for line in rest)
+        # Checks of JSON all say the same of a text that is none.
+        if (level := verdict.evidence.get("level")) in ("cut off", "not JSON"):
+            if first in told:
+                first, rest = f"{level}, see above", [line for line in rest if line not in told]
+            told |= {first, *rest}
+        lines.append(f"  {shortened(verdict.check, LONGEST_CHECK)}: {shortened(first)}")
+        lines.extend(f"    {shortened(line)}" for line in rest)
     lines.append(f"  reply: {shorten(reply.text)}")
     if reply.thinking is not None:
         lines.append(f"  thinking: {shorten(reply.thinking)}")

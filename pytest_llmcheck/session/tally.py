@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_llmcheck.engines.judging import judge_all
-from pytest_llmcheck.engines.reply import constraint_note, shorten
+from pytest_llmcheck.engines.reply import LONGEST_CHECK, constraint_note, shorten, shortened
 from pytest_llmcheck.verdict import CheckFailed, Status
 
 if TYPE_CHECKING:
@@ -57,9 +57,16 @@ class Tally:
         Raises:
             ValueError: see `judge_all`.
             LlmcheckError: the replies cannot be had.
+            Exception: what a check raised.
         """
         __tracebackhide__ = True
-        judged = [(reply, judge_all(reply, checks, without)) for reply in replies]
+        judged = []
+        for reply in replies:
+            verdicts, error = judge_all(reply, checks, without)
+            if error is not None:
+                # No rate can be told of replies that were not judged.
+                raise error
+            judged.append((reply, verdicts))
         shown = tuple(repr(check) for check in checks)
         return cls(tuple(reply for reply, _ in judged), shown, tuple(verdicts for _, verdicts in judged))
 
@@ -120,11 +127,13 @@ class Tally:
         lines = [
             f"too few of {len(self.replies)} samples passed on {'; '.join(made)}"
             f"{constraint_note(self.replies[0])}",
-            f"  {verdict.check}: {first}",
-            *(f"    {line}" for line in rest),
+            f"  {shortened(verdict.check)}: {shortened(first)}",
+            *(f"    {shortened(line)}" for line in rest),
         ]
         if len(self.of_each) > 1:
-            each = "; ".join(f"{check} {counts.passed}" for check, counts in self.of_each)
+            each = "; ".join(
+                f"{shortened(check, LONGEST_CHECK)} {counts.passed}" for check, counts in self.of_each
+            )
             lines.append(f"  passed, each check by itself: {each}")
         texts = self.different_texts
         lines.append(f"  {texts} different texts" if texts > 1 else "  all texts are the same")
@@ -135,7 +144,8 @@ class Tally:
             )
             for one in self.verdicts[at]:
                 if one.status is Status.FAILED:
-                    lines.append(f"    {one.check}: {(one.reason.splitlines() or [''])[0]}")
+                    told = (one.reason.splitlines() or [""])[0]
+                    lines.append(f"    {shortened(one.check, LONGEST_CHECK)}: {shortened(told)}")
         if len(failed) > MOST_EXAMPLES:
             lines.append(
                 f"  and {len(failed) - MOST_EXAMPLES} more that failed; the run record has all replies"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmcheck.checks import HEALTH, contains, finished, matches_schema
+from pytest_llmcheck.checks import HEALTH, contains, equals, finished, json_equals, json_field, matches_schema
 from pytest_llmcheck.engines.reply import Reply
 from pytest_llmcheck.engines.types import Fingerprint, FinishReason, Numerics, Prompt, Sampling, Timings
 from pytest_llmcheck.verdict import CheckFailed, Judged, Status, Verdict
@@ -41,6 +41,18 @@ def reply(text: str, finish_reason: FinishReason = "stop") -> Reply:
         ),
         health=HEALTH,
     )
+
+
+@dataclass(frozen=True)
+class Raising:
+    said: str
+    name: str = "raising"
+
+    def __repr__(self) -> str:
+        return "raising()"
+
+    def __call__(self, reply: Judged) -> Verdict:
+        raise KeyError(self.said)
 
 
 @dataclass(frozen=True)
@@ -149,6 +161,58 @@ def test_the_listener_hears_before_the_raise() -> None:
     error = failure(given, contains("b"))
     assert [verdicts for _, verdicts in ear.calls] == [(contains("a")(given),), error.verdicts]
     assert ear.calls[0][0] is given
+
+
+def test_what_a_check_raises_keeps_no_other_from_judging() -> None:
+    ear = Ear()
+    given = reply("a").heard_by(ear, HEALTH)
+    with pytest.raises(KeyError) as caught:
+        given.expect(Raising("one"), contains("b"), Raising("two"), contains("a"))
+    assert str(caught.value) == "'one'"
+    assert caught.value.__notes__ == [
+        "raising() raised too: KeyError: 'two'",
+        "beside that, 1 of 2 checks failed on q4, Q4_K_M\n"
+        "  contains('b'): expected the text in the reply; missing: 'b'\n"
+        "  reply: 'a'",
+    ]
+    assert [verdicts for _, verdicts in ear.calls] == [(contains("b")(given), contains("a")(given))]
+
+
+def test_what_a_check_raises_is_an_error_without_any_failure() -> None:
+    with pytest.raises(KeyError) as caught:
+        reply("a").expect(contains("a"), Raising("one"))
+    assert not hasattr(caught.value, "__notes__")
+
+
+def test_what_a_health_check_raises() -> None:
+    given = reply("a").heard_by(Ear(), (Raising("health"), *HEALTH))
+    with pytest.raises(KeyError, match="health") as caught:
+        given.expect(contains("b"))
+    assert caught.value.__notes__[0].startswith("beside that, 1 check failed")
+    assert given.expect(contains("a"), without=["raising"]) is given
+
+
+def test_no_json_is_told_once() -> None:
+    error = failure(reply("[1 2]"), json_equals([1, 2]), json_field("$[0]", 1), contains("a"))
+    assert str(error) == (
+        "3 checks failed on q4, Q4_K_M\n"
+        "  json_equals([1, 2]): not JSON: expected ',' or a closing bracket at line 1, column 4\n"
+        "    [1 2]\n"
+        "       ^\n"
+        "    hint: but for a missing comma (line 1, column 3) it would be JSON of the expected value\n"
+        "  json_field('$[0]', 1): not JSON, see above\n"
+        "    hint: but for a missing comma (line 1, column 3) it would be JSON\n"
+        "  contains('a'): expected the text in the reply; missing: 'a'\n"
+        "  reply: '[1 2]'"
+    )
+
+
+def test_a_long_check_is_cut_in_the_middle() -> None:
+    wanted = "word " * 5000
+    shown = str(failure(reply("b"), contains(wanted), equals(wanted))).splitlines()
+    assert [line for line in shown if len(line) > 620] == []
+    assert shown[1].startswith("  contains('word word")
+    assert "word '): expected the text in the reply; missing: 'word word" in shown[1]
 
 
 @pytest.mark.parametrize("status", [Status.INCONCLUSIVE, Status.NOT_APPLICABLE])

@@ -126,6 +126,17 @@ class TestRate:
             "  and 7 more that failed; the run record has all replies"
         )
 
+    def test_what_a_check_raises_is_raised(self) -> None:
+        class Broken(Says):
+            def __call__(self, reply: Any) -> Verdict:
+                raise KeyError("a schema without end")
+
+        heard = Heard()
+        listened = [reply.heard_by(heard, ()) for reply in saying(9, 1)]
+        with pytest.raises(KeyError, match="a schema without end"):
+            Samples(listened).expect(Says(), Broken())
+        assert heard.verdicts == []
+
     def test_inconclusive_raises_nothing_and_says_what_would_have_decided(self) -> None:
         verdict = judged(saying(28, 2), Says(), rate=0.9)
         assert verdict.status is Status.INCONCLUSIVE
