@@ -54,12 +54,6 @@ def place_of(text: str, steps: Iterable[Step], start: int = 0) -> Place | None:
         return None
 
 
-def agreement(written: str, expected: str) -> int:
-    """How many characters two texts have in common at their beginning."""
-    pairs = enumerate(zip(written, expected, strict=False))
-    return next((index for index, (one, other) in pairs if one != other), min(len(written), len(expected)))
-
-
 def _parts(text: str, at: int) -> Iterator[tuple[Step, int, int | None]]:
     """Step, begin and key of each member of an object or element of an array; nothing for other values."""
     closing = {"{": "}", "[": "]"}.get(text[at])

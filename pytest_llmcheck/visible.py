@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def cut(text: str, limit: int) -> str:
+    """The text, or its beginning and three dots where it is longer than `limit` characters."""
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
 def visible(text: str, *, keep: str = "") -> str:
     """The text with everything that a terminal would not show as a character escaped.
 

@@ -29,7 +29,9 @@ def check_from(name: str, argument: object, added: Mapping[str, Factory] = _NONE
     - a list is spread where the function takes any number: ``{"contains": ["a", "b"]}``;
     - ``true`` and ``null`` call a function that needs no argument: ``{"refuses": true}``;
     - all else is the first argument: ``{"matches": "^A"}``, ``{"matches_schema": {"type": "object"}}``;
-    - where the function takes checks, each is such an object in turn: ``{"not": {"contains": "sorry"}}``.
+    - where the function takes checks, each is such an object in turn: ``{"not": {"contains": "sorry"}}``;
+    - of tools, ``{"calls": {"get_weather": {"city": "Berlin"}}}`` has the name and the arguments; an argument
+      may be a check. `calls_only` takes such objects and names: ``["now", {"get_weather": {"city": "B"}}]``.
 
     Args:
         name: of a check of this package, or of `added`; ``not``, ``all_of`` and ``any_of`` as well.
@@ -104,10 +106,14 @@ def _arguments(
     known = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]
     many = next((each for each in parameters if each.kind is each.VAR_POSITIONAL), None)
     first = next((each for each in parameters if each.kind in _POSITIONAL), many)
+    if name == "calls" and (call := _call(argument)):
+        tool, arguments = call
+        return [tool], {word: _converted(parameters[-1], value, added) for word, value in arguments.items()}
     if isinstance(argument, Mapping) and _by_name(argument, parameters):
+        # What is no parameter by itself is one of **more, which is the last.
         named = {each.name: each for each in parameters}
         given = {
-            word: _converted(named[word], value, added) if word in named else value
+            word: _converted(named.get(word, parameters[-1]), value, added)
             for word, value in argument.items()
         }
         return _in_place(given, parameters), given
@@ -127,15 +133,8 @@ def _converted(parameter: inspect.Parameter, value: object, added: Mapping[str, 
     __tracebackhide__ = True
     many = parameter.kind is parameter.VAR_POSITIONAL
     if _mixed(parameter):
-        # What else it may be, an object with these keys is hardly ever.
-        known = _known(added)
         values = value if many and isinstance(value, list) else [value]
-        each = [
-            checks_from(one, added)[0]
-            if isinstance(one, Mapping) and len(one) == 1 and {*one} <= {*known}
-            else one
-            for one in values
-        ]
+        each = [_check_or_value(parameter, one, added) for one in values]
         return tuple(each) if many else each[0]
     if str(parameter.annotation) == "Check":
         checks = checks_from(value, added)
@@ -145,6 +144,26 @@ def _converted(parameter: inspect.Parameter, value: object, added: Mapping[str, 
     if many:
         return tuple(value) if isinstance(value, list) else (value,)
     return value
+
+
+def _check_or_value(parameter: inspect.Parameter, value: object, added: Mapping[str, Factory]) -> object:
+    """A check, where the value is an object with the name of one; else the value as it is."""
+    __tracebackhide__ = True
+    if not isinstance(value, Mapping) or len(value) != 1:
+        return value
+    # What else it may be, an object with such a key is hardly ever.
+    ((name, argument),) = value.items()
+    if "Calls" in str(parameter.annotation) and name != "calls" and _call(value):
+        name, argument = "calls", value
+    return check_from(name, argument, added) if name in _known(added) else value
+
+
+def _call(argument: object) -> tuple[str, Mapping[str, object]] | None:
+    """Tool and arguments, of an object such as ``{"get_weather": {"city": "Berlin"}}``."""
+    if not isinstance(argument, Mapping) or len(argument) != 1:
+        return None
+    ((tool, arguments),) = argument.items()
+    return (tool, arguments) if isinstance(arguments, Mapping) else None
 
 
 def _mixed(parameter: inspect.Parameter) -> bool:
@@ -176,11 +195,11 @@ def _by_name(argument: Mapping[str, object], parameters: list[inspect.Parameter]
     __tracebackhide__ = True
     known = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]
     others = [word for word in argument if word not in known]
-    alone = all(each.kind is each.KEYWORD_ONLY for each in parameters)
-    if alone and others:
-        raise ValueError(f"it has no parameter {others[0]!r}: {did_you_mean(str(others[0]), known)}")
+    alone = all(each.kind in (each.KEYWORD_ONLY, each.VAR_KEYWORD) for each in parameters)
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
         return alone or known[0] in argument
+    if alone and others:
+        raise ValueError(f"it has no parameter {others[0]!r}: {did_you_mean(str(others[0]), known)}")
     return alone or (bool(argument) and not others)
 
 

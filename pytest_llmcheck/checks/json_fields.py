@@ -6,10 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_llmcheck.checks.combine import worst
 from pytest_llmcheck.checks.json_reply import NoJsonError, checked_extract, json_of
+from pytest_llmcheck.checks.spelling import common_length
 from pytest_llmcheck.engines.judging import is_check
 from pytest_llmcheck.engines.pointing import odds_at, pointed
-from pytest_llmcheck.json_places import Place, agreement, place_of
+from pytest_llmcheck.json_places import Place, place_of
 from pytest_llmcheck.json_values import (
     NOTHING,
     Comparison,
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from pytest_llmcheck.verdict import Check, Judged
 
 _MOST_SHOWN = 5
-_WORST = (Status.FAILED, Status.INCONCLUSIVE, Status.NOT_APPLICABLE, Status.PASSED)
 
 
 @dataclass(frozen=True)
@@ -128,25 +129,25 @@ class JsonField:
 
     def _all(self, reply: Judged, found: JsonOf, places: Sequence[tuple[Step, ...]]) -> Verdict:
         judged = [self._judged(reply, found, place) for place in places]
-        worst = next(status for status in _WORST if any(verdict.status is status for _, verdict in judged))
+        status = worst([verdict for _, verdict in judged])
         scores = [verdict.score for _, verdict in judged if verdict.score is not None]
         score = sum(scores) / len(scores) if len(scores) == len(judged) else None
-        if worst is Status.PASSED:
+        if status is Status.PASSED:
             count = "" if len(judged) == 1 else f" at all {len(judged)} places"
             reason = f"it holds{count}{found.told(reply.text)}"
-            return Verdict(worst, repr(self), reason, score, found.evidence)
-        bad = [(path, verdict) for path, verdict in judged if verdict.status is worst]
+            return Verdict(status, repr(self), reason, score, found.evidence)
+        bad = [(path, verdict) for path, verdict in judged if verdict.status is status]
         lines = [f"{path}: {verdict.reason}" for path, verdict in bad[:_MOST_SHOWN]]
         lines += [f"and {more} more"] if (more := len(bad) - _MOST_SHOWN) > 0 else []
         if where := found.told(reply.text):
             lines.append(f"the JSON was {where[2:-1]}")
-        if worst is Status.FAILED and score is not None:
+        if status is Status.FAILED and score is not None:
             score = min(score, 1 - 1 / (len(judged) + 1))  # never a pass, whatever the check says
         evidence = {
             "errors": [{"path": path, "problem": verdict.reason} for path, verdict in bad],
             **found.evidence,
         }
-        return Verdict(worst, repr(self), "\n".join(lines), score, evidence)
+        return Verdict(status, repr(self), "\n".join(lines), score, evidence)
 
     def _judged(self, reply: Judged, found: JsonOf, place: tuple[Step, ...]) -> tuple[str, Verdict]:
         value = at(found.value, place)
@@ -289,7 +290,7 @@ def _caret(text: str, start: int, one: Mismatch) -> tuple[int, int]:
     # The first character that is not as expected.
     expected = json.dumps(one.expected, ensure_ascii=False)
     written = text[found.begin : found.end]
-    return found.begin, found.begin + agreement(written, expected)
+    return found.begin, found.begin + common_length(written, expected)
 
 
 def _too_deep(check: str) -> Verdict:

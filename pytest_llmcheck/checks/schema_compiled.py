@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmcheck.checks.deadline import limited
 from pytest_llmcheck.checks.schema_refs import check_references
-from pytest_llmcheck.checks.schema_types import cut
 from pytest_llmcheck.json_values import spell
 from pytest_llmcheck.schema_library import Draft202012Validator, SchemaError, validators
+from pytest_llmcheck.visible import cut
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator

@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmcheck.checks.schema_types import cut
-from pytest_llmcheck.json_places import agreement, place_of
+from pytest_llmcheck.checks.spelling import common_length
+from pytest_llmcheck.json_places import place_of
 from pytest_llmcheck.json_values import at, leaves, spell
 from pytest_llmcheck.patterns import search as search_pattern
-from pytest_llmcheck.visible import visible
+from pytest_llmcheck.visible import cut, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -78,7 +78,7 @@ class Fault:
         if self.missing:  # where the object was closed instead
             return found.end - 1, found.end - 1
         written = text[found.begin : found.end]
-        same = [agreement(written, json.dumps(value, ensure_ascii=False)) for value in self.allowed]
+        same = [common_length(written, json.dumps(value, ensure_ascii=False)) for value in self.allowed]
         return found.begin, found.begin + max(same, default=int(self.inside))
 
 
@@ -159,7 +159,7 @@ def describe(error: ValidationError) -> str:
         case "minimum" | "maximum" if "or equal" in error.message:  # draft 4, exclusive by another keyword
             return cut(error.message, _LONGEST)
         case str(keyword) if keyword in _LIMITS:
-            return f"expected {_LIMITS[keyword]} {rule}, got {came}"
+            return f"expected {_LIMITS[keyword]} {cut(str(rule), 60)}, got {came}"
         case str(keyword) if keyword in _COUNTS:
             words, noun = _COUNTS[keyword]
             counted: Any = error.instance

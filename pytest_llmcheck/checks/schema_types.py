@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_origin
 
 from pytest_llmcheck.strict_json import NotJSONError, line_and_column, parse
+from pytest_llmcheck.visible import cut, visible
 
 Schema = Mapping[str, Any] | bool | str | Path | type | Any
 """A dict, JSON text, a path, or a type that describes data; see `schema_of`."""
@@ -97,10 +98,5 @@ def _in_short(schema: Any) -> str:
             return cut(repr(title), 60)
         properties = schema.get("properties")
         if isinstance(properties, dict) and properties:
-            return cut(f"{{{', '.join(properties)}}}", 60)
+            return cut(visible(f"{{{', '.join(properties)}}}"), 60)
     return cut(repr(schema), 60)
-
-
-def cut(text: str, limit: int) -> str:
-    """The text, or its beginning where it is longer than `limit` characters."""
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,15 +17,18 @@ from pytest_llmcheck.checks.tool_troubles import (
     spelt,
     troubles,
 )
+from pytest_llmcheck.engines.judging import is_check
 from pytest_llmcheck.engines.places import odds, token_at
 from pytest_llmcheck.errors import did_you_mean
+from pytest_llmcheck.json_values import Comparison
 from pytest_llmcheck.verdict import Status, Verdict
+from pytest_llmcheck.visible import cut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_llmcheck.prompts.tool_calls import ToolCall
-    from pytest_llmcheck.verdict import Judged
+    from pytest_llmcheck.verdict import Check, Judged
 
 _MOST_SHOWN = 5
 _WORST = (Status.FAILED, Status.INCONCLUSIVE, Status.NOT_APPLICABLE)
@@ -108,9 +112,9 @@ class Calls:
                 verdict = expected(Argument(text))
                 status, told = verdict.status, f"{verdict.check}: {verdict.reason}"
             else:
-                same = _same(expected, call.arguments[key])
+                same = not Comparison().of(expected, call.arguments[key]).found
                 status = Status.PASSED if same else Status.FAILED
-                told = f"expected {expected!r}, got {_cut(repr(call.arguments[key]))}"
+                told = f"expected {expected!r}, got {cut(repr(call.arguments[key]), 120)}"
             if status is not Status.PASSED:
                 problems.append((key, told))
                 statuses.add(status)
@@ -187,7 +191,7 @@ class CallsNothing:
         return Verdict(Status.FAILED, repr(self), "\n".join(lines), 0.0, evidence)
 
 
-def calls(tool: str, arguments: Mapping[str, Any] | None = None, /, **more: Any) -> Calls:
+def calls(tool: str, arguments: Mapping[str, Any] | None = None, /, **more: Check | Any) -> Calls:
     """The reply calls a tool, with these arguments among others.
 
     What a call is, the model's chat template defines (see `Reply.tool_calls`). Whatever else is expected,
@@ -219,7 +223,7 @@ def calls(tool: str, arguments: Mapping[str, Any] | None = None, /, **more: Any)
     return Calls(tool, tuple((str(key), _expected(tool, key, value)) for key, value in given.items()))
 
 
-def calls_only(*expected: Calls | str, **arguments: Any) -> CallsOnly:
+def calls_only(*expected: Calls | str, **arguments: Check | Any) -> CallsOnly:
     """The reply makes exactly these calls, in any order, and no others.
 
     Each may have other arguments than those that are expected of it; see `calls`.
@@ -288,7 +292,7 @@ def _none_of(reply: Judged, check: str, tool: str, made: Sequence[ToolCall]) -> 
     if cut := cut_off(reply):
         lines.append(cut)
     form = reply.tool_format  # type: ignore[attr-defined]  # only a Reply gets here
-    if tool in reply.text:
+    if re.search(rf"(?<!\w){re.escape(tool)}(?!\w)", reply.text):
         lines.append(f"it names the tool, but a call of this template looks like {form.example}")
     if token := token_at(reply, 0):
         lines.append(f"the token that it begins with: {odds(token)}")
@@ -346,7 +350,7 @@ def _pairs(expected: Sequence[Calls], made: Sequence[ToolCall]) -> dict[int, int
 def _expected(tool: str, key: object, value: Any) -> Any:
     """An expected value: a check as it is, a JSON value as a copy of our own."""
     __tracebackhide__ = True
-    if callable(value) and isinstance(getattr(value, "name", None), str):
+    if is_check(value):
         return value
     try:
         return json.loads(json.dumps(value, allow_nan=False))
@@ -355,24 +359,9 @@ def _expected(tool: str, key: object, value: Any) -> Any:
         raise TypeError(message) from None
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Equal as JSON values."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    return bool(one == other)
-
-
 def _plain(made: Sequence[ToolCall]) -> list[dict[str, Any]]:
     return [{"name": call.name, "arguments": call.arguments} for call in made]
 
 
 def _calls(count: int) -> str:
     return "1 call" if count == 1 else f"{count} calls"
-
-
-def _cut(text: str, limit: int = 120) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."

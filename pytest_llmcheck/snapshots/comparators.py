@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from pytest_llmcheck.checks.spelling import common_length
 from pytest_llmcheck.errors import did_you_mean
 from pytest_llmcheck.json_values import Comparison, JsonPath, checked_tolerance, paths, spell
 from pytest_llmcheck.snapshots.baseline import SnapshotError
+from pytest_llmcheck.strict_json import NotJSONError, line_and_column, parse
 from pytest_llmcheck.visible import visible
 
 if TYPE_CHECKING:
@@ -99,7 +101,8 @@ def text() -> Comparator:
 def json(*, ignore: Sequence[str] = (), tolerance: float = 0.0) -> Comparator:
     """Compare as JSON values: the order of an object's members and the spelling do not matter.
 
-    Both bodies have to be JSON and nothing else. ``1`` equals ``1.0``; ``true`` equals no number.
+    Both bodies have to be JSON and nothing else, as for `matches_schema`. ``1`` equals ``1.0``;
+    ``true`` equals no number.
 
     Args:
         ignore: paths left out on both sides: ``$.key``, ``$['key']``, ``$.list[0]``, ``$.list[*].key``;
@@ -147,24 +150,16 @@ class _NotJsonError(Exception):
 
 
 def _load(side: str, body: str) -> Any:
-    def refuse(constant: str) -> Any:
-        raise _NotJsonError(f"{side} is not JSON: {constant} is no JSON number")
-
     try:
-        return jsonlib.loads(body, parse_constant=refuse)
-    except jsonlib.JSONDecodeError as error:
-        shown = visible(body[error.pos : error.pos + 30]) or "its end"
-        raise _NotJsonError(
-            f"{side} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}, at: {shown}"
-        ) from None
-    except (RecursionError, ValueError) as error:  # nested too deeply, or an integer of thousands of digits
-        raise _NotJsonError(f"{side} is not JSON that Python reads: {error}") from None
+        return parse(body)
+    except NotJSONError as error:
+        shown = visible(body[error.position : error.position + 30]) or "its end"
+        where = line_and_column(body, error.position)
+        raise _NotJsonError(f"{side} is not JSON: {error} at {where}: {shown}") from None
 
 
 def _first_difference(expected: str, received: str) -> tuple[str, ...]:
-    at = next((i for i, (a, b) in enumerate(zip(expected, received, strict=False)) if a != b), None)
-    if at is None:
-        at = min(len(expected), len(received))
+    at = common_length(expected, received)
     line, start = expected.count("\n", 0, at) + 1, expected.rfind("\n", 0, at) + 1
     before = visible(expected[max(start, at - 24) : at])
     if at - 24 > start:

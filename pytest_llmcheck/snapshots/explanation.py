@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_llmcheck.snapshots.attribution import differences
+from pytest_llmcheck.visible import cut
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +73,7 @@ def different(
         more += len(lines) - DIFFERENCE_LINES + 1
         lines = lines[: DIFFERENCE_LINES - 1]
     room = (CHARACTERS - sum(map(len, (*head, accept)))) // DIFFERENCE_LINES
-    lines = tuple(_cut(line, max(room, 48)) for line in lines)
+    lines = tuple(cut(line, max(room, 48)) for line in lines)
     rest = (f"and {more} more, see the details below",) if more else ()
     facts = [
         f"{key}: {expected.facts.get(key, 'none')} -> {received.facts.get(key, 'none')}"
@@ -113,7 +114,3 @@ def relative(path: Path, folder: Path) -> str:
         return os.path.relpath(path, folder).replace(os.sep, "/")
     except ValueError:  # another drive
         return str(path)
-
-
-def _cut(line: str, limit: int) -> str:
-    return line if len(line) <= limit else f"{line[: limit - 3]}..."

@@ -41,11 +41,21 @@ def polite(reply: Judged, *, words: object = ("please",)) -> bool:
     return True
 
 
+@check("any_keyword")
+def any_keyword(reply: Judged, **given: object) -> bool:
+    return True
+
+
 def has_letter(letter: str, *others: str) -> Check:
     return contains(letter, *others)
 
 
-ADDED: dict[str, Callable[..., Check]] = {"polite": polite, "has_letter": has_letter, "contains": has_letter}
+ADDED: dict[str, Callable[..., Check]] = {
+    "polite": polite,
+    "any_keyword": any_keyword,
+    "has_letter": has_letter,
+    "contains": has_letter,
+}
 
 
 @pytest.mark.parametrize(
@@ -81,6 +91,27 @@ ADDED: dict[str, Callable[..., Check]] = {"polite": polite, "has_letter": has_le
         ("calls", "look_up", calls("look_up")),
         ("calls", {"tool": "look_up", "city": "Rome"}, calls("look_up", city="Rome")),
         ("calls", {"tool": "look_up", "arguments": {"tool": "x"}}, calls("look_up", {"tool": "x"})),
+        ("calls", {"get_weather": {"city": "Berlin"}}, calls("get_weather", city="Berlin")),
+        ("calls", {"now": {}}, calls("now")),
+        ("calls", {"tool": {"tool": "x", "from": 1}}, calls("tool", {"tool": "x", "from": 1})),
+        (
+            "calls",
+            {"get_weather": {"city": {"contains": "Ber"}, "at": {"lat": 1}}},
+            calls("get_weather", city=contains("Ber"), at={"lat": 1}),
+        ),
+        (
+            "calls",
+            {"tool": "get_weather", "city": {"not": {"contains": "a"}}},
+            calls("get_weather", city=not_(contains("a"))),
+        ),
+        ("calls_only", "now", calls_only("now")),
+        ("calls_only", {"get_weather": {"city": "Berlin"}}, calls_only("get_weather", city="Berlin")),
+        (
+            "calls_only",
+            ["now", {"get_weather": {"city": "Rome"}}, {"get_weather": {"city": {"matches": "^B"}}}],
+            calls_only("now", calls("get_weather", city="Rome"), calls("get_weather", city=matches("^B"))),
+        ),
+        ("not", {"calls": {"get_weather": {}}}, not_(calls("get_weather"))),
         ("calls_only", ["a", {"calls": {"tool": "b", "x": 1}}], calls_only("a", calls("b", x=1))),
         ("json_equals", {"a": 1}, json_equals({"a": 1})),
         ("json_equals", {"expected": [1], "ignore": ["$.a"]}, json_equals([1], ignore=["$.a"])),
@@ -94,6 +125,8 @@ ADDED: dict[str, Callable[..., Check]] = {"polite": polite, "has_letter": has_le
         ("json_field", {"path": "$.a", "check_or_value": {"b": 1}}, json_field("$.a", {"b": 1})),
         ("follows", ["no_commas", {"words": {"at_most": 3}}], follows(no_commas(), words(at_most=3))),
         ("has_letter", {"letter": "a", "others": ["b", "c"]}, contains("a", "b", "c")),
+        ("any_keyword", {"a": 1}, any_keyword(a=1)),
+        ("any_keyword", {}, any_keyword),
         ("polite", {"words": ["a"]}, polite(words=["a"])),
         ("polite", True, polite),
         ("has_letter", "a", contains("a")),
@@ -126,6 +159,17 @@ def test_check_from(name: str, argument: object, made: Check) -> None:
         ("similar_to", "a", "similar_to: it needs 'at_least', in an object of its parameters"),
         ("not_", {"contains": "a", "matches": "b"}, "not_: check is one check, got 2: put them into all_of"),
         ("not_", {"contain": "a"}, "not_: no check is called 'contain': did you mean 'contains'?"),
+        ("calls", {"a": {}, "b": {}}, "calls takes the name of a tool, got dict: {'a': {}, 'b': {}}"),
+        (
+            "calls",
+            {"a": {"city": {"contain": "x"}, "b": {1}}},
+            "calls('a'): b is to be a JSON value or a check, got {1}",
+        ),
+        (
+            "calls_only",
+            [3],
+            "calls_only takes calls(...) or the name of a tool for each call, got 3",
+        ),
         ("all_of", [], 'all_of: no check is named; for example {"contains": "Paris"}'),
         ("all_of", 3, 'all_of: expected checks by name, such as {"contains": "Paris"}; got 3'),
         ("polite", {"word": "a"}, "polite: it has no parameter 'word': did you mean 'words'?"),

@@ -111,10 +111,6 @@ class TestJson:
         assert (values(one, other, tolerance=tolerance) == ()) is equal
         assert (values(other, one, tolerance=tolerance) == ()) is equal
 
-    def test_an_infinite_number_is_near_none(self) -> None:
-        assert differ(json(tolerance=0.5), "1e999", "5")
-        assert not differ(json(tolerance=0.5), "1e999", "1e999")
-
     @pytest.mark.parametrize(
         "ignore", ["$.items[*].id", "$['items'][*][\"id\"]", "$.items[0].id", "$.items[*]", "$[*]", "$.items"]
     )
@@ -154,12 +150,18 @@ class TestJson:
             (
                 "{",
                 "{}",
-                "the baseline is not JSON: Expecting property name enclosed in double quotes in line 1, ",
+                "the baseline is not JSON: expected a key in double quotes at line 1, column 2: its end",
             ),
-            ("{}", '{"a":\n oops}', "the reply is not JSON: Expecting value in line 2, column 2, at: oops}"),
-            ("{}", "", "the reply is not JSON: Expecting value in line 1, column 1, at: its end"),
-            ("{}", "NaN", "the reply is not JSON: NaN is no JSON number"),
-            ("{}", "9" * 5000, "the reply is not JSON that Python reads: Exceeds the limit"),
+            (
+                "{}",
+                '{"a":\n oops}',
+                "the reply is not JSON: expected a JSON value at line 2, column 2: oops}",
+            ),
+            ("{}", "", "the reply is not JSON: expected a JSON value at line 1, column 1: its end"),
+            ("{}", "NaN", "the reply is not JSON: NaN, which JSON does not have at line 1, column 1: NaN"),
+            ("{}", "9" * 5000, "the reply is not JSON: a number of more than 4300 digits at "),
+            ("{}", '{"a": 1, "a": 1}', "the reply is not JSON: the key 'a' occurs twice in one object at "),
+            ("{}", "1e999", "the reply is not JSON: the number 1e999 is beyond what a double can hold at "),
         ],
     )
     def test_which_side_is_not_json_and_where(self, expected: str, received: str, line: str) -> None:
