@@ -49,8 +49,12 @@ class JsonPath:
         """Read a path.
 
         Raises:
+            TypeError: it is no text.
             ValueError: it is not one of the supported forms.
         """
+        __tracebackhide__ = True
+        if not isinstance(path, str):
+            raise TypeError(f"a path is a text such as '$.items[0].id', got {path!r}")
         steps: list[Step | None] = []
         at = 1
         while path.startswith("$") and at < len(path) and (found := _STEP.match(path, at)):
@@ -92,6 +96,7 @@ def paths(given: Sequence[str], what: str) -> tuple[JsonPath, ...]:
         what: the argument, for messages.
 
     Raises:
+        TypeError: one is no text.
         ValueError: it is no list, one is not of a supported form, or one is ``$``, which ignores everything.
     """
     __tracebackhide__ = True
@@ -107,11 +112,14 @@ def checked_tolerance(tolerance: float) -> float:
     """The tolerance, if it is one.
 
     Raises:
+        TypeError: it is no number.
         ValueError: it is negative or not finite.
     """
     __tracebackhide__ = True
+    if not _is_number(tolerance):
+        raise TypeError(f"tolerance is a finite number of at least 0, got {tolerance!r}")
     if not (math.isfinite(tolerance) and tolerance >= 0):
-        raise ValueError(f"tolerance is a finite number of at least 0, not {tolerance}")
+        raise ValueError(f"tolerance is a finite number of at least 0, got {tolerance!r}")
     return tolerance
 
 

@@ -8,6 +8,9 @@ is first held to what `re` accepts, then spelt so that `regex` takes it as `re` 
 - ``\w`` is a letter, a number or ``_``, and ``\b`` its edge (to `regex`, combining marks are letters and
   ``²`` is none); ``\s`` has the separators U+001C to U+001F.
 
+Time is that of `clock` of C, which `regex` looks at: processor time of the whole process. On a busy machine a
+search takes longer than its limit, and where other threads work, it is stopped sooner.
+
 What remains different: with IGNORECASE, U+0131 (the dotless i of Turkish) is no ``i``; letters that are newer
 than Python's Unicode are known; ``\B`` matches the empty text, as `re` does from Python 3.14 on.
 """
@@ -20,12 +23,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.errors import PatternError
+from pytest_llmcheck.visible import cut
 
 if TYPE_CHECKING:
     from regex import Match, Pattern
 
 SECONDS = 10.0
-"""How long one search may take."""
+"""How long one search may take, in processor time of the process."""
 
 _TOKEN = re.compile(
     r"\\N\{[^}]*\}|\\.|\(\?#[^)]*\)|\(\?[aimsux]*(?:-[imsx]+)?:|\{[0-9]*(?:,[0-9]*)?\}|.", re.DOTALL
@@ -52,7 +56,7 @@ def search(pattern: str, text: str, flags: int = 0, *, seconds: float = SECONDS)
         pattern: in the dialect of `re`.
         text: to be searched.
         flags: of `re`.
-        seconds: the longest that the search may take.
+        seconds: the longest that the search may take, in processor time of the process.
 
     Returns:
         The leftmost match, or None.
@@ -67,9 +71,9 @@ def search(pattern: str, text: str, flags: int = 0, *, seconds: float = SECONDS)
         return compiled.search(text, timeout=seconds)
     except TimeoutError:
         raise PatternError(
-            f"the regular expression {pattern!r} was stopped after {seconds:g} s on {len(text)} characters: "
-            "it tries too many ways to match; let no two repeats take the same text, as (a+)+ and .*.* do, "
-            "or write them possessive: (a++)+"
+            f"the regular expression {cut(repr(pattern), 200)} was stopped after {seconds:g} s of processor "
+            f"time on {len(text)} characters: it tries too many ways to match; let no two repeats take the "
+            "same text, as (a+)+ and .*.* do, or write them possessive: (a++)+"
         ) from None
 
 

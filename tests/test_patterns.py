@@ -130,9 +130,9 @@ def test_one_without_end_is_stopped(pattern: str) -> None:
         search(pattern, text, seconds=0.2)
     assert time.monotonic() - started < 5
     assert str(caught.value) == (
-        f"the regular expression {pattern!r} was stopped after 0.2 s on {len(text)} characters: it tries too "
-        "many ways to match; let no two repeats take the same text, as (a+)+ and .*.* do, or write them "
-        "possessive: (a++)+"
+        f"the regular expression {pattern!r} was stopped after 0.2 s of processor time on {len(text)} "
+        "characters: it tries too many ways to match; let no two repeats take the same text, as (a+)+ and "
+        ".*.* do, or write them possessive: (a++)+"
     )
     assert isinstance(caught.value, LlmcheckError)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from time import thread_time
 from types import FunctionType, ModuleType
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 
 SECONDS = 10.0
-"""How long one validation may take, in processor time: what else the machine does is no fault of a schema."""
+"""How long one validation may take, in processor time: what else the machine does is no fault of a schema.
+
+That of the thread; in a pattern, that of the process (see `pytest_llmcheck.patterns`)."""
 
 MOST_ERRORS = 100_000
 """Violations of one validation. Each takes some 3 KB, so that memory would end before the time does."""
@@ -82,6 +85,13 @@ def limited(draft: type[Validator]) -> type[Validator]:
     """The validator class of a draft, with the same rules and with limits."""
     copies: dict[FunctionType, FunctionType] = {}
     rules = {keyword: _watched(keyword, _rebound(rule, copies)) for keyword, rule in draft.VALIDATORS.items()}
+    rules.update(
+        {
+            keyword: _watched(keyword, _multiple_of)
+            for keyword in ("multipleOf", "divisibleBy")
+            if keyword in rules
+        }
+    )
     made: type[Any] = validators.extend(draft, rules)  # type: ignore[no-untyped-call]
     initial = [(field.name, field.alias) for field in fields(made) if field.init]
 
@@ -183,6 +193,18 @@ def _additional_properties(instance: Mapping[str, Any], schema: Mapping[str, Any
     for name in instance:
         if name not in known and not any(_Search.search(pattern, name) for pattern in allowed):
             yield name
+
+
+def _multiple_of(_validator: Any, divisor: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    """In decimal: to jsonschema, which divides binary fractions, 19.99 is no multiple of 0.01."""
+    number = isinstance(instance, int | float) and not isinstance(instance, bool)
+    if number and _exact(instance) % _exact(divisor):
+        yield _counted(f"{instance!r} is not a multiple of {divisor!r}")
+
+
+def _exact(number: float) -> Fraction:
+    """As it is written: 0.1 is a tenth."""
+    return Fraction(number if isinstance(number, int) else repr(number))
 
 
 def _unique(values: list[Any]) -> bool:

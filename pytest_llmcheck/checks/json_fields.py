@@ -229,6 +229,7 @@ def json_equals(
         extract: where JSON may stand; see `matches_schema`.
 
     Raises:
+        TypeError: a path is no text, or the tolerance no number.
         ValueError: the value is not one of JSON, a path is not of a supported form, or the tolerance is
             negative or not finite.
     """
@@ -255,14 +256,19 @@ def json_field(path: str, check_or_value: Check | Any, extract: Extract = "stric
         extract: where JSON may stand; see `matches_schema`.
 
     Raises:
+        TypeError: the path is no text, or a function is given that is no check.
         ValueError: the path is not of a supported form, or the value is not one of JSON.
     """
     __tracebackhide__ = True
     checked_extract(extract, "json_field")
     try:
         parsed = JsonPath.parse(path)
-    except ValueError as error:
-        raise ValueError(f"json_field: {error}") from None
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"json_field: {error}") from None
+    if callable(check_or_value) and not is_check(check_or_value):
+        raise TypeError(
+            f"json_field takes a check such as contains('refund'), or a value; got {check_or_value!r}"
+        )
     check = check_or_value if is_check(check_or_value) else JsonIs(_as_json(check_or_value, "json_field"))
     return JsonField(parsed, path, check, extract)
 

@@ -24,8 +24,9 @@ Extract = Literal["strict", "fence", "first"]
 
 # A fenced code block as CommonMark 0.31 defines it (section 4.5): one that is not closed runs to the end.
 _FENCE = re.compile(
-    r"^ {0,3}(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[^\n`]*)\n(?P<body>.*?)"
-    r"(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z)",
+    r"^ {0,3}(?P<fence>(?P<mark>[`~])(?P=mark){2,})"
+    r"(?!(?<=`)[^\n]*`)(?P<info>[^\n]*)\n"  # behind ```, no ` in the line: that would be code within a line
+    r"(?P<body>.*?)(?:^ {0,3}(?P=fence)(?P=mark)*[ \t]*\r?$|\Z)",
     re.DOTALL | re.MULTILINE,
 )
 _DECODER = JSONDecoder()
@@ -131,7 +132,7 @@ def json_of(
         else:
             return JsonOf(value, *_bare(reply.text, begin, end), taken)
     elif extract != "strict" and reply.text.strip():
-        where = f", and no {'``` fence' if extract == 'fence' else 'object or array'} in it"
+        where = f", and no {'``` fence of JSON' if extract == 'fence' else 'object or array'} in it"
     first, *rest = not_json(reply, problem)
     lines = [f"not JSON{where}: {first}", *rest]
     if hint:
@@ -161,8 +162,10 @@ def _hint(text: str, extract: Extract, fits: Callable[[Any], str] | None) -> Ite
 
 def _fenced(text: str) -> tuple[int, int, str] | None:
     fences = list(_FENCE.finditer(text))
-    marked = [fence for fence in fences if fence["language"].strip().lower() == "json"]
-    bare = [fence for fence in fences if not fence["language"].strip()]
+    # The first word of the info string is the language.
+    languages = [(fence["info"].split() or [""])[0].lower() for fence in fences]
+    marked = [fence for fence, language in zip(fences, languages, strict=True) if language == "json"]
+    bare = [fence for fence, language in zip(fences, languages, strict=True) if not language]
     chosen = next(iter(marked or bare), None)
     return None if chosen is None else (*chosen.span("body"), f"a {chosen['fence']} fence")
 

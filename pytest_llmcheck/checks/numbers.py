@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
+from pytest_llmcheck.json_values import checked_tolerance
 from pytest_llmcheck.verdict import Status, Verdict
+from pytest_llmcheck.visible import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 Mark = Literal[".", ","]
 
 _SHOWN = 12
+_LONGEST = 40
 # Thin, narrow and no-break spaces, Swiss and typographic apostrophes, Python's underscore, LaTeX's comma.
 _GROUPERS = ("\u2009", "\u202f", "\u00a0", "'", "\u2019", "_", "{,}")
 _OTHER: dict[Mark, Mark] = {".": ",", ",": "."}
@@ -195,7 +198,7 @@ class MentionsNumbers:
             first = next(iter(found.values()))
             place = {"span": [*first.span]} if first is not None else {}
             return Verdict(Status.PASSED, repr(self), f"mentions {', '.join(found)}", score, place)
-        told = [reply.text[number.span[0] : number.span[1]] for number in came]
+        told = [cut(reply.text[slice(*number.span)], _LONGEST) for number in came]
         shown = ", ".join(told[:_SHOWN]) + ", ..." * (len(told) > _SHOWN)
         reason = (
             f"expected the numbers {', '.join(found)}"
@@ -253,7 +256,7 @@ def mentions_numbers(
         decimal: the decimal mark of the reply, "." or ",", for numbers such as 1.234 and 1,234.
 
     Raises:
-        TypeError: no list of numbers.
+        TypeError: no list of numbers, or a tolerance that is none.
         ValueError: no number, or one that is not finite; a tolerance that is negative; another mark.
     """
     __tracebackhide__ = True
@@ -267,8 +270,7 @@ def mentions_numbers(
             raise ValueError(f"mentions_numbers takes finite numbers, got {number!r}")
     if not wanted:
         raise ValueError("mentions_numbers needs at least one number, such as [3, 4.5]")
-    if not 0 <= tolerance < float("inf"):
-        raise ValueError(f"tolerance is a finite number of at least 0, got {tolerance!r}")
+    checked_tolerance(tolerance)
     if decimal not in (".", ","):
         raise ValueError(f"decimal is '.' or ',', got {decimal!r}")
     return MentionsNumbers(wanted, tolerance, decimal)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,8 @@ class Contains:
             return (
                 f"\nwith other white space it has {text!r} at {where}; matches({pattern!r}{flags}) takes that"
             )
+        if _composed(text) in _composed(whole):
+            return f"\nit has {text!r} in another Unicode form: accents as characters of their own, or not"
         return ""
 
 
@@ -179,7 +182,8 @@ class OneOf:
         if self.name == "equals":
             reason = "expected this text and nothing else; "
         else:
-            reason = f"expected one of {len(self.texts)} texts and nothing else; nearest is {nearest!r}: "
+            shown = shorten(nearest, _SHOWN * 2)
+            reason = f"expected one of {len(self.texts)} texts and nothing else; nearest is {shown}: "
         return Verdict(
             Status.FAILED,
             repr(self),
@@ -214,6 +218,8 @@ class OneOf:
             spelt = Spelling(came, **given).text
             if any(Spelling(text, **given).text == spelt for text in self.texts):
                 return f"\n{self.name}(..., {', '.join(f'{option}=True' for option in more)}) takes that"
+        if any(_composed(text) == _composed(came) for text in self.texts):
+            return "\nit looks the same: one of the two has accents as characters of their own (Unicode NFD)"
         return ""
 
 
@@ -257,6 +263,10 @@ def _check_texts(name: str, texts: tuple[str, ...]) -> None:
     for text in texts:
         if not isinstance(text, str):
             raise TypeError(f"{name} takes text, got {type(text).__name__}: {text!r}")
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _likeness(one: str, other: str) -> float:

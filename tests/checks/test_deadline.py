@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from time import thread_time
 from typing import Any
 
@@ -50,7 +51,8 @@ def test_a_pattern_is_stopped(short: float) -> None:
     assert error.keyword == "pattern"
     assert str(error).startswith(
         "matches_schema('Name'): pattern at $.properties.name.pattern of the schema: the regular expression "
-        "'^(a|aa)+$' was stopped after 0.1 s on 61 characters: it tries too many ways to match; "
+        "'^(a|aa)+$' was stopped after 0.1 s of processor time on 61 characters: it tries too many ways to "
+        "match; "
     )
 
 
@@ -91,8 +93,8 @@ def test_alternatives_without_end_are_stopped(short: float) -> None:
     nested |= {f"l{n}": {"anyOf": [{"$ref": f"#/$defs/l{n - 1}"}] * 2} for n in range(1, 30)}
     error = stopped({"$defs": nested, "$ref": "#/$defs/l29"}, 1)
     assert str(error).endswith(
-        "the validation was stopped after 0.1 s: anyOf, oneOf, allOf and $ref combine in too many ways; "
-        "let the alternatives exclude each other early, as by a property with a const"
+        "the validation was stopped after 0.1 s of processor time: anyOf, oneOf, allOf and $ref combine in "
+        "too many ways; let the alternatives exclude each other early, as by a property with a const"
     )
     assert error.keyword in ("anyOf", "$ref", "type")
 
@@ -159,6 +161,36 @@ def test_unique_as_json_schema_has_it(items: list[Any]) -> None:
     repeated = any(same(one, other) for n, one in enumerate(items) for other in items[:n])
     validator = limited(jsonschema.Draft202012Validator)({"uniqueItems": True})
     assert bool(errors_of(validator, items)) is repeated
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{"multipleOf": 0.01}, {"$schema": "http://json-schema.org/draft-03/schema#", "divisibleBy": 0.01}],
+)
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("19.99", Status.PASSED),
+        ("4.35", Status.PASSED),
+        ("1e308", Status.PASSED),
+        ("-0.07", Status.PASSED),
+        ("9" * 4000, Status.PASSED),
+        ("0", Status.PASSED),
+        ("19.995", Status.FAILED),
+        ("1e-308", Status.FAILED),
+        ("true", Status.PASSED),
+    ],
+)
+def test_multiples_are_decimal(schema: dict[str, Any], text: str, status: Status) -> None:
+    assert matches_schema(schema)(make_reply(text)).status is status
+
+
+@given(st.integers(), st.decimals(min_value="0.001", max_value=100, places=3))
+def test_every_multiple_is_one(times: int, step: Decimal) -> None:
+    check = matches_schema({"multipleOf": float(step)})
+    written = f"{times % 10_000 * step}"
+    assert check(make_reply(written)).status is Status.PASSED
+    assert check(make_reply(f"{Decimal(written) + step / 2}")).status is Status.FAILED
 
 
 def test_patterns_beside_each_other_keep_their_groups_and_flags() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -7,6 +9,9 @@ from hypothesis import strategies as st
 from pytest_llmcheck import equals, one_of
 from pytest_llmcheck.verdict import Status
 from tests.support.replies import make_reply
+
+if TYPE_CHECKING:
+    from pytest_llmcheck.verdict import Check
 
 TEXTS = st.text(max_size=20)
 
@@ -79,6 +84,20 @@ def test_one_of() -> None:
         "it differs at line 1, column 9: expected the end, got '.'"
         in ignoring(make_reply("Negative.")).reason
     )
+
+
+@pytest.mark.parametrize("check", [equals("caf\u00e9"), one_of("caf\u00e9", "tea")])
+def test_the_same_to_the_eye(check: Check) -> None:
+    verdict = check(make_reply("cafe\u0301"))
+    assert verdict.status is Status.FAILED
+    assert verdict.reason.endswith(
+        "\nit looks the same: one of the two has accents as characters of their own (Unicode NFD)"
+    )
+
+
+def test_the_nearest_of_long_texts_is_shown_in_short() -> None:
+    reason = one_of("a" * 9000, "b" * 9000)(make_reply("c" * 9000)).reason
+    assert max(map(len, reason.splitlines())) < 320
 
 
 @given(TEXTS, TEXTS)

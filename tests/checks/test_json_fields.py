@@ -116,13 +116,25 @@ class TestEquals:
             ),
             ({"expected": 1, "ignore": "$.a"}, r"ignore takes a list of paths: ignore=\['\$\.a'\]"),
             ({"expected": 1, "ignore": ["a"]}, "'a' is no path that is known here; known forms"),
-            ({"expected": 1, "tolerance": -1}, "tolerance is a finite number of at least 0, not -1"),
+            ({"expected": 1, "tolerance": -1}, "tolerance is a finite number of at least 0, got -1"),
             ({"expected": 1, "extract": "all"}, "json_equals: extract='all': known: fence, first, strict"),
         ],
     )
     def test_refused(self, given: dict[str, Any], why: str) -> None:
         with pytest.raises(ValueError, match=why):
             json_equals(**given)
+
+    @pytest.mark.parametrize(
+        ("given", "why"),
+        [
+            ({"ignore": [3]}, "a path is a text such as .*, got 3"),
+            ({"tolerance": "0.1"}, "tolerance is a finite number of at least 0, got '0.1'"),
+            ({"tolerance": True}, "tolerance is a finite number of at least 0, got True"),
+        ],
+    )
+    def test_of_a_wrong_type(self, given: dict[str, Any], why: str) -> None:
+        with pytest.raises(TypeError, match=why):
+            json_equals(1, **given)
 
 
 class TestField:
@@ -204,13 +216,23 @@ class TestField:
                 object(),
                 "^json_field: the expected value is no JSON value: Object of type object is not",
             ),
-            (
-                "$.a",
-                contains,
-                "^json_field: the expected value is no JSON value: Object of type function is not",
-            ),
         ],
     )
     def test_refused(self, path: str, value: Any, why: str) -> None:
         with pytest.raises(ValueError, match=why):
+            json_field(path, value)
+
+    @pytest.mark.parametrize(
+        ("path", "value", "why"),
+        [
+            (3, 1, r"^json_field: a path is a text such as '\$\.items\[0\]\.id', got 3$"),
+            (
+                "$.a",
+                contains,
+                r"^json_field takes a check such as contains\('refund'\), or a value; got <func",
+            ),
+        ],
+    )
+    def test_of_a_wrong_type(self, path: Any, value: Any, why: str) -> None:
+        with pytest.raises(TypeError, match=why):
             json_field(path, value)

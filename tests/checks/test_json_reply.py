@@ -78,6 +78,11 @@ class TestExtract:
             ("~~~\n[1]\n~~~", "fence", [1]),
             ('````json\n["\\n```"]\n````', "fence", ["\n```"]),
             ("  ```json\n[1]\n  ```", "fence", [1]),
+            ('```json title="a"\n[1]\n```', "fence", [1]),
+            ("~~~ json `a`\n[1]\n~~~~", "fence", [1]),
+            ("```jsonc\n[1]\n```\n```\n[2]\n```", "fence", [2]),
+            ("So:\r\n```json\r\n[1]\r\n```\r\nThere.", "fence", [1]),
+            ("```code``` in a line\n```json\n[1]\n```", "fence", [1]),
             ("[sic] So: [1] or [2]", "first", [1]),
             ("{name} is {'a'}: {}", "first", {}),
             ("Numbers such as 7 are passed over: [8]", "first", [8]),
@@ -90,7 +95,11 @@ class TestExtract:
     @pytest.mark.parametrize(
         ("text", "extract", "first_line"),
         [
-            ("Sure!", "fence", "not JSON, and no ``` fence in it: expected a JSON value at line 1, column 1"),
+            (
+                "Sure!",
+                "fence",
+                "not JSON, and no ``` fence of JSON in it: expected a JSON value at line 1, column 1",
+            ),
             (
                 "Sure!",
                 "first",
@@ -110,12 +119,13 @@ class TestExtract:
             (
                 "```python\n[1]\n```",
                 "fence",
-                "not JSON, and no ``` fence in it: expected a JSON value at line 1, column 1",
+                "not JSON, and no ``` fence of JSON in it: expected a JSON value at line 1, column 1",
             ),
             (
                 "[1]\n[2]",
                 "fence",
-                "not JSON, and no ``` fence in it: more text after the JSON value at line 2, column 1",
+                "not JSON, and no ``` fence of JSON in it: more text after the JSON value at line 2, "
+                "column 1",
             ),
             (
                 "So: [NaN]",

@@ -157,6 +157,12 @@ def test_tolerance() -> None:
     assert mentions_numbers([0.1])(make_reply("0.1000000001")).status is Status.FAILED
 
 
+def test_a_number_without_end_is_shown_in_short() -> None:
+    assert mentions_numbers([1])(make_reply("7" * 5000)).reason == (
+        f"expected the number 1\nnumbers in the reply: {'7' * 37}..."
+    )
+
+
 @pytest.mark.parametrize(
     ("numbers", "kind", "message"),
     [
@@ -177,5 +183,7 @@ def test_wrong_numbers(numbers: list[float], kind: type[Exception], message: str
 def test_wrong_options() -> None:
     with pytest.raises(ValueError, match=r"^tolerance is a finite number of at least 0, got -1$"):
         mentions_numbers([1], tolerance=-1)
+    with pytest.raises(TypeError, match=r"^tolerance is a finite number of at least 0, got '1'$"):
+        mentions_numbers([1], tolerance="1")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^decimal is '\.' or ',', got ';'$"):
         mentions_numbers([1], decimal=";")  # type: ignore[arg-type]

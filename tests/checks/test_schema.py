@@ -273,7 +273,7 @@ class TestWrongSchema:
                 "1",
                 "$: expected one of 2 alternatives (oneOf), got 1",
             ),
-            ({"multipleOf": 0.1}, "1" * 400, "it has a number too large to be compared with it"),
+            ({"multipleOf": 0.1}, "19.99", "$: expected a multiple of 0.1, got 19.99"),
         ],
     )
     def test_wording(self, schema: Any, text: str, expected: str) -> None:

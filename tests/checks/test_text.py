@@ -97,6 +97,12 @@ class TestContains:
             r"matches('a\\s+full\\s+refund', re.IGNORECASE) takes that"
         )
 
+    def test_another_unicode_form(self) -> None:
+        assert contains("caf\u00e9")(Said("The cafe\u0301.")).reason == (
+            "expected the text in the reply; missing: 'caf\u00e9'\n"
+            "it has 'caf\u00e9' in another Unicode form: accents as characters of their own, or not"
+        )
+
     def test_ignore_case(self) -> None:
         check = contains("STRASSE", ignore_case=True)
         assert repr(check) == "contains('STRASSE', ignore_case=True)"
