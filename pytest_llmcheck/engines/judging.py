@@ -47,6 +47,26 @@ def check_arguments(checks: Sequence[object]) -> None:
             raise TypeError(f"expect takes checks such as {hint}, got {check!r}")
 
 
+def check_without(without: Collection[str], health: Sequence[Check]) -> None:
+    """Refuse what names no health check.
+
+    Args:
+        without: what a test gave to ``expect``.
+        health: the checks that may be named.
+
+    Raises:
+        TypeError: a text alone, which would be taken letter by letter.
+        ValueError: names those that there are.
+    """
+    __tracebackhide__ = True
+    if isinstance(without, str):
+        raise TypeError(f"without takes a list of names, such as without=[{without!r}], got {without!r}")
+    known = {check.name for check in health}
+    if unknown := [name for name in without if name not in known]:
+        message = f"without={unknown!r}: no such health check; known: {', '.join(sorted(known))}"
+        raise ValueError(message)
+
+
 def judge_all(reply: Reply, checks: Sequence[Check], without: Collection[str] = ()) -> Judgement:
     """Judge a reply by the health checks and by all that were asked for.
 
@@ -60,13 +80,11 @@ def judge_all(reply: Reply, checks: Sequence[Check], without: Collection[str] = 
         without: names of the health checks to leave out.
 
     Raises:
-        ValueError: `without` names no health check.
+        TypeError: see `check_without`.
+        ValueError: see `check_without`.
     """
     __tracebackhide__ = True
-    known = {check.name for check in reply.health}
-    if unknown := [name for name in without if name not in known]:
-        message = f"without={unknown!r}: no such health check; known: {', '.join(sorted(known))}"
-        raise ValueError(message)
+    check_without(without, reply.health)
     left_out = {*without, *reply.without, *(check.name for check in checks)}
     health, error = _judge(reply, [check for check in reply.health if check.name not in left_out], None)
     # A healthy reply needs no mention; an unhealthy one is named before what follows from it.

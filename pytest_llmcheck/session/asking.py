@@ -191,7 +191,7 @@ class Asking:
             LlmcheckError: as `question`.
         """
         questions = [self.question(conversation, manner) for manner in manners]
-        return Batch(lambda: self.ask(questions))
+        return Batch(lambda: self.ask(questions), self.run.health)
 
     def ask(self, questions: Sequence[Question]) -> list[Reply]:
         """The replies to all of them, decoded together, under the marks of the moment when they were made."""
@@ -216,7 +216,9 @@ class Asking:
             template, tools = question.rendered.template, question.rendered.tools or ()
             said = heard(completion, request, template.source)
             form = run.tool_formats.of(template) if tools else None
-            called, broken = ((), ()) if form is None else calls_in(completion, request, template, form, tools)
+            called, broken = (
+                ((), ()) if form is None else calls_in(completion, request, template, form, tools)
+            )
             reply = Reply(
                 text=said.answer,
                 finish_reason=said.finish_reason,

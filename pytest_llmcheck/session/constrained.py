@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.compare.rates import newcombe
-from pytest_llmcheck.engines.judging import check_arguments
-from pytest_llmcheck.session.rates import evidence, rule_of
+from pytest_llmcheck.session.rates import evidence
+from pytest_llmcheck.session.samples import rule_before_asking
 from pytest_llmcheck.session.tally import Tally
 from pytest_llmcheck.verdict import Status
 
@@ -60,9 +60,7 @@ class ConstrainedAndFree:
             LlmcheckError: see `Samples.expect`.
         """
         __tracebackhide__ = True
-        check_arguments(checks)
-        rule = rule_of(rate, confidence, method)
-        rule.check_size(len(self.free))
+        rule = rule_before_asking(self.free, checks, rate, confidence, method, without)
         free, held = (Tally.of(samples, checks, without) for samples in (self.free, self.constrained))
         verdict = rule.judge(free)
         n, passed = len(held.replies), held.counts.passed

@@ -130,7 +130,7 @@ class Rate:
             reason += (
                 f", which shows neither that {aim} of all replies pass nor that fewer do: {self._sure} at "
                 f"least {self._floor(low)} and at most {self._ceiling(high)} do ({NAMES[self.method]}); "
-                f"{_more(needed, undecided)}"
+                f"{self._more(needed, passed, undecided, n)}"
             )
         found = {
             **evidence(tally),
@@ -159,6 +159,20 @@ class Rate:
         else:
             return None
         return samples_needed(self.rate, seen, self.confidence, self.method)
+
+    def _more(self, needed: int | None, passed: int, undecided: int, n: int) -> str:
+        """What would have decided it."""
+        if needed is not None:
+            return f"at this share, {needed} samples would have decided it"
+        if not undecided:
+            return "at exactly this share, no number of samples decides it"
+        # If all of those had passed, or none.
+        if (
+            self._bounds(passed + undecided, 0, n)[0] >= self.rate
+            or self._bounds(passed, 0, n)[1] < self.rate
+        ):
+            return "those that could not be judged could have decided it"
+        return "it takes more samples, whatever those that could not be judged would have been"
 
     @property
     def _sure(self) -> str:
@@ -208,14 +222,6 @@ def _open(tally: Tally) -> str:
     first = next(verdict for verdict in tally.verdicts[at] if verdict.undecided)
     why = (first.reason.splitlines() or [""])[0]
     return f", {tally.counts.undecided} could not be judged ({first.check}: {why})"
-
-
-def _more(needed: int | None, undecided: int) -> str:
-    if needed is not None:
-        return f"at this share, {needed} samples would have decided it"
-    if undecided:
-        return "those that could not be judged would have decided it"
-    return "at exactly this share, no number of samples decides it"
 
 
 def _percent(share: float) -> str:

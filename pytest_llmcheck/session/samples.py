@@ -6,7 +6,8 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
-from pytest_llmcheck.engines.judging import check_arguments
+from pytest_llmcheck.engines.judging import check_arguments, check_without
+from pytest_llmcheck.engines.reply import Reply
 from pytest_llmcheck.errors import LlmcheckError
 from pytest_llmcheck.session.rates import rule_of
 from pytest_llmcheck.session.tally import Tally
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
     from pytest_llmcheck.compare.rates import Method
-    from pytest_llmcheck.engines.reply import Reply
+    from pytest_llmcheck.session.rates import Rule
     from pytest_llmcheck.verdict import Check
 
 
@@ -24,10 +25,17 @@ class Batch:
 
     Args:
         ask: asks for all of them. Where it fails, whoever looks next asks again.
+        health: the checks that each will be held to.
         replies: they, where they are there already.
     """
 
-    def __init__(self, ask: Callable[[], Iterable[Reply]], replies: tuple[Reply, ...] | None = None) -> None:
+    def __init__(
+        self,
+        ask: Callable[[], Iterable[Reply]],
+        health: Sequence[Check] = (),
+        replies: tuple[Reply, ...] | None = None,
+    ) -> None:
+        self.health = health
         self._ask = ask
         self._asking = threading.Lock()
         self._replies = replies
@@ -54,18 +62,27 @@ class Batch:
             return self._replies
 
 
-class Samples(Sequence["Reply"]):
+class Samples(Sequence[Reply]):
     """The replies of `llm.sample`, in the order of their seeds; or any replies, to be judged together.
 
     Those of `llm.sample` are asked for when one is first looked at, or judged: `len` and `repr` do not ask.
 
     Args:
         replies: that are there already, such as those of `llm.chat_many`.
+
+    Raises:
+        TypeError: something else than replies.
     """
 
     def __init__(self, replies: Iterable[Reply]) -> None:
+        __tracebackhide__ = True
+        if isinstance(replies, str | Reply):
+            raise TypeError(f"Samples takes a list of replies, got {replies!r}")
         known = tuple(replies)
-        self._batch = Batch(lambda: known, known)
+        for one in known:
+            if not isinstance(one, Reply):
+                raise TypeError(f"Samples takes a list of replies, got {one!r} among them")
+        self._batch = Batch(lambda: known, replies=known)
         self._places = range(len(known))
 
     @classmethod
@@ -128,14 +145,12 @@ class Samples(Sequence["Reply"]):
         Raises:
             CheckFailed: too few of them pass. Inconclusive does not raise: the test is reported as skipped
                 with the reason if nothing else fails.
-            ValueError: there are so few samples that even a perfect score would not show the rate; no model
-                has been asked then. Also for a value out of its range.
+            ValueError: there are so few samples that even a perfect score would not show the rate, a value
+                is out of its range, or a name unknown; no model has been asked then.
             LlmcheckError: the replies cannot be had, as for `llm.chat`.
         """
         __tracebackhide__ = True
-        check_arguments(checks)
-        rule = rule_of(rate, confidence, method)
-        rule.check_size(len(self))
+        rule = rule_before_asking(self, checks, rate, confidence, method, without)
         tally = Tally.of(self, checks, without)
         tally.conclude(rule.judge(tally))
         return self
@@ -144,3 +159,27 @@ class Samples(Sequence["Reply"]):
         if not self._batch.asked:
             return f"<{len(self)} samples, not asked for yet>"
         return f"<{len(self)} samples, {len(set(self.texts))} different texts>"
+
+
+def rule_before_asking(
+    samples: Samples,
+    checks: Sequence[Check],
+    rate: float | None,
+    confidence: float,
+    method: Method,
+    without: Collection[str],
+) -> Rule:
+    """What will decide on samples, if what a test gave to `expect` makes sense; nothing is asked for it.
+
+    Raises:
+        TypeError: see `check_arguments` and `check_without`.
+        ValueError: see `Samples.expect`.
+    """
+    __tracebackhide__ = True
+    check_arguments(checks)
+    rule = rule_of(rate, confidence, method)
+    rule.check_size(len(samples))
+    # Replies that are there know their health checks themselves.
+    if not samples._batch.asked:
+        check_without(without, samples._batch.health)
+    return rule

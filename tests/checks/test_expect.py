@@ -128,6 +128,13 @@ def test_unknown_without() -> None:
     )
 
 
+def test_without_is_a_list_of_names() -> None:
+    with pytest.raises(
+        TypeError, match=r"^without takes a list of names, such as"
+    ):
+        reply("a").expect(without="finished")
+
+
 def test_left_out_by_the_settings_of_the_model() -> None:
     given = reply("so " * 60, "length").heard_by(Ear(), HEALTH, ("repetition", "finished"))
     assert given.expect() is given

@@ -164,13 +164,19 @@ class TestRate:
         assert verdict.reason.startswith(
             "54 of 60 passed (90.0 %), 6 could not be judged (says(): it says inconclusive), which shows"
         )
-        assert verdict.reason.endswith("; those that could not be judged would have decided it")
+        assert verdict.reason.endswith("; those that could not be judged could have decided it")
         assert (verdict.evidence["low"], verdict.evidence["high"]) == pytest.approx(
             (Rate(0.9, 0.95, "wilson")._bounds(54, 0, 60)[0], 1.0)
         )
         failing(saying(40, 20), Says(), rate=0.9)
         assert judged(saying(40, 5, 15), Says(), rate=0.9).status is Status.INCONCLUSIVE
         failing(saying(40, 18, 2), Says(), rate=0.9)
+
+    def test_what_could_not_be_judged_may_be_too_little_to_decide(self) -> None:
+        """Of 27 and of 28 of 30, neither shows that 90 % pass or that fewer do."""
+        assert judged(saying(27, 2, 1), Says(), rate=0.9).reason.endswith(
+            "; it takes more samples, whatever those that could not be judged would have been"
+        )
 
     def test_not_applicable_to_any(self) -> None:
         nothing = saying(0, 0, 30, Status.NOT_APPLICABLE)
@@ -286,6 +292,7 @@ class TestHealth:
         ({"rate": 0.9, "method": "wald"}, ValueError, "'wilson' or 'clopper-pearson', got 'wald'"),
         ({"confidence": 0.99}, ValueError, "confidence= and method= belong to rate="),
         ({"rate": 0.5, "without": ["finish"]}, ValueError, "no such health check; known: finished"),
+        ({"without": "finished"}, TypeError, "such as without=['finished'], got 'finished'"),
     ],
 )
 def test_wrong_arguments(how: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -302,6 +309,14 @@ def test_no_samples_and_no_checks() -> None:
         Samples(replies("a")).expect(cast("Any", "a"))
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"), [("abc", "'abc'"), (replies("a")[0], "<reply of .*"), (["a"], "'a' among them")]
+)
+def test_what_is_no_reply(given: Any, shown: str) -> None:
+    with pytest.raises(TypeError, match=f"^Samples takes a list of replies, got {shown}$"):
+        Samples(given)
+
+
 class TestWhenTheModelIsAsked:
     def test_at_the_first_look_and_once(self) -> None:
         asked = []
@@ -310,12 +325,16 @@ class TestWhenTheModelIsAsked:
             asked.append(1)
             return replies("a", "b", "c", "d")
 
-        samples = Samples.of(Batch(ask), range(4))
+        samples = Samples.of(Batch(ask, (finished(),)), range(4))
         assert len(samples) == 4
         assert repr(samples) == "<4 samples, not asked for yet>"
         middle = samples[1:3]
         with pytest.raises(ValueError, match="got 2: 2 of 2 would not prove"):
             middle.expect(contains("b"), rate=0.9)
+        with pytest.raises(ValueError, match=r"without=\['finishd'\]: no such health check; known: finished"):
+            samples.expect(without=["finishd"])
+        with pytest.raises(ValueError, match="no such health check"):
+            ConstrainedAndFree(samples[:2], middle).expect(without=["finishd"])
         assert not asked
         assert middle.texts == ("b", "c")
         assert [reply.text for reply in samples] == ["a", "b", "c", "d"]
