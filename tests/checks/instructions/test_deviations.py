@@ -25,6 +25,9 @@ DIFFERENT: list[tuple[str, dict[str, Any], str, bool | None]] = [
     ("keywords:forbidden_words", {"forbidden_words": ["and/or?"]}, "This and/o", True),
     ("detectable_format:multiple_sections", {"section_spliter": "S.", "num_sections": 1}, "So 1", False),
     ("detectable_content:postscript", {"postscript_marker": "N.B."}, "Two snobs", False),
+    # So is the space around it.
+    ("keywords:existence", {"keywords": ["zax "]}, "A zax.", True),
+    ("keywords:forbidden_words", {"forbidden_words": ["zax "]}, "A zax.", False),
     # A word that ends in a sign is never found before a space.
     ("keywords:forbidden_words", {"forbidden_words": ["C#"]}, "I like C# best", False),
     # Python's JSON is not that of RFC 8259.

@@ -43,6 +43,20 @@ def test_no_language(text: str) -> None:
         )
 
 
+def test_the_likeliest_may_have_a_close_rival() -> None:
+    verdict = language("en")(make_reply("My answer is no."))
+    assert verdict.status is Status.INCONCLUSIVE
+    assert verdict.reason == (
+        "expected English (en); too little to be sure: English (en) 0.51, Afrikaans (af) 0.32; "
+        "a longer text would tell"
+    )
+    assert verdict.evidence == {"language": "en", "probability": 0.51}
+    assert (
+        "German (de) 0.40, no language 0.12;"
+        in language("de")(make_reply("0x1f und ### 404 und === der")).reason
+    )
+
+
 def test_too_little() -> None:
     verdict = language("de")(make_reply("Der Hund."))
     assert verdict.status is Status.INCONCLUSIVE
