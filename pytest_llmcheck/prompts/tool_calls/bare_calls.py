@@ -6,10 +6,18 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_llmcheck.prompts.tool_calls.call import BrokenCall, Found, ToolCall
+from pytest_llmcheck.prompts.tool_calls.call import Found, ToolCall
 from pytest_llmcheck.prompts.tool_calls.json_calls import named
 from pytest_llmcheck.prompts.tool_calls.literals import GEMMA, PYTHON, LiteralError, read_literal
-from pytest_llmcheck.prompts.tool_calls.reading import Keys, call_of, read_json, skip_space
+from pytest_llmcheck.prompts.tool_calls.reading import (
+    Keys,
+    broken,
+    call_of,
+    framed,
+    place_of_next,
+    read_json,
+    skip_space,
+)
 from pytest_llmcheck.strict_json import NotJSONError
 
 if TYPE_CHECKING:
@@ -38,7 +46,6 @@ class LlamaCalls:
 
     name: str = "llama3"
     example: str = '{"name": "...", "parameters": {...}}'
-    keys: Keys = _KEYS
 
     def recognises(self, template: str) -> bool:
         """Whether the template writes such objects."""
@@ -59,20 +66,19 @@ class LlamaCalls:
             except NotJSONError as error:
                 name = named(text[at:])
                 if tagged >= 0 or '"parameters"' in text or name in tools:
-                    yield BrokenCall(str(error), name, text[start:], start, len(text), error.position)
+                    yield broken(str(error), name, text, start, len(text), error.position)
                 return
             if tagged < 0 and not (isinstance(read.value, dict) and "parameters" in read.value):
                 if isinstance(read.value, dict) and read.value.get("name") in tools:
-                    yield _moved(call_of(read, self.keys, text), text, start)
+                    yield framed(call_of(read, _KEYS, text), text, start, read.end)
                 return
             end = _BETWEEN.match(text, read.end)
             following = read.end if end is None else end.end()
             if not _END.match(text, read.end) and not _OBJECT.match(text, following):
-                yield BrokenCall(
-                    "more text after the call", named(text[at:]), text[start:], start, len(text), following
-                )
+                problem = "more text after the call"
+                yield broken(problem, named(text[at:]), text, start, len(text), following)
                 return
-            yield _moved(call_of(read, self.keys, text), text, start)
+            yield framed(call_of(read, _KEYS, text), text, start, read.end)
             if not _OBJECT.match(text, following):
                 return
             start = at = following
@@ -89,12 +95,12 @@ class LlamaCalls:
                 if not _END.match(text, after):
                     raise LiteralError("more text after the call", after)
             except LiteralError as error:
-                return BrokenCall(str(error), name, text[start:end], start, end, min(error.position, end))
+                return broken(str(error), name, text, start, end, error.position)
             return ToolCall(name, arguments, "", text[start:after], start, after)
         interpreter = next((name for name in _INTERPRETERS if name in tools), None)
         if interpreter is None:
             problem = "after <|python_tag|> comes neither an object nor a builtin tool, and no tool runs code"
-            return BrokenCall(problem, "", text[start:end], start, end, at)
+            return broken(problem, "", text, start, end, at)
         return ToolCall(interpreter, {"code": text[at:end]}, "", text[start:end], start, end)
 
 
@@ -142,10 +148,8 @@ class PythonCalls:
                     if last:
                         break
             except LiteralError as error:
-                following = text.find(self.opening, max(start + len(self.opening), error.position))
-                end = len(text) if following < 0 else following
-                position = min(error.position, end)
-                yield BrokenCall(str(error), name, text[begun:end], begun, end, position)
+                end = place_of_next(text, self.opening, max(start + len(self.opening), error.position))
+                yield broken(str(error), name, text, begun, end, error.position)
             start = text.find(self.opening, end)
 
 
@@ -181,10 +185,8 @@ class GemmaCalls:
                 end += len(self.closing)
                 yield ToolCall(name, read.value, "", text[start:end], start, end)
             except LiteralError as error:
-                following = text.find(self.opening, max(start + len(self.opening), error.position))
-                end = len(text) if following < 0 else following
-                position = min(error.position, end)
-                yield BrokenCall(str(error), name, text[start:end], start, end, position)
+                end = place_of_next(text, self.opening, max(start + len(self.opening), error.position))
+                yield broken(str(error), name, text, start, end, error.position)
             start = text.find(self.opening, end)
 
 
@@ -215,10 +217,3 @@ def read_arguments(text: str, at: int) -> tuple[dict[str, Any], int]:
         elif not text.startswith(")", at):
             raise LiteralError("expected ',' or ')'", at)
     return arguments, at + 1
-
-
-def _moved(call: Found, text: str, start: int) -> Found:
-    """The same call, with the marker before it."""
-    if isinstance(call, BrokenCall):
-        return BrokenCall(call.problem, call.name, text[start : call.end], start, call.end, call.position)
-    return ToolCall(call.name, call.arguments, call.id, text[start : call.end], start, call.end)

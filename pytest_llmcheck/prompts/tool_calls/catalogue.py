@@ -15,13 +15,11 @@ from pytest_llmcheck.prompts.tool_calls.json_calls import JsonCalls
 from pytest_llmcheck.prompts.tool_calls.minimax_m3 import MinimaxM3Calls
 from pytest_llmcheck.prompts.tool_calls.mistral import MistralCalls
 from pytest_llmcheck.prompts.tool_calls.reading import Keys
-from pytest_llmcheck.prompts.tool_calls.tagged_calls import TaggedCalls
+from pytest_llmcheck.prompts.tool_calls.tagged_calls import KEYED, NAMED, TaggedCalls
 
 if TYPE_CHECKING:
     from pytest_llmcheck.prompts.tool_calls.call import ToolFormat
 
-_QUOTED = r'"(?P<{}>[^"\n]{{1,200}})"'
-_NAMED, _KEYED = _QUOTED.format("name"), _QUOTED.format("key")
 _SUFFIX = r"(?::\w{1,40})?"
 _COHERE = Keys("tool_name", "parameters", "tool_call_id")
 
@@ -84,9 +82,9 @@ _TAGGED = (
         begins=r" to=(?!user<|self<)[^<\s]{1,200}<\|message\|>",
         opening=(
             r" to=[^<\s]{1,200}<\|message\|>\s{0,8}<atem:function_calls>\s{0,8}"
-            rf"<atem:invoke name={_NAMED}>"
+            rf"<atem:invoke name={NAMED}>"
         ),
-        argument=rf"<atem:parameter name={_KEYED}>",
+        argument=rf"<atem:parameter name={KEYED}>",
         value_end="</atem:parameter>",
         closing="</atem:invoke>",
         after=r"\s{0,8}</atem:function_calls>",
@@ -96,8 +94,8 @@ _TAGGED = (
         example='<|open|>call tool="name" index="1"<|sep|>...<|close|>call<|sep|>',
         needs=("<|open|>", "<|close|>", "<|end_of_msg|>"),
         begins=r"<\|open\|>call\b",
-        opening=rf'<\|open\|>call tool={_NAMED}(?: index="\d{{1,9}}")?<\|sep\|>',
-        argument=rf'<\|open\|>argument key={_KEYED} type="(?P<kind>\w{{1,20}})"<\|sep\|>',
+        opening=rf'<\|open\|>call tool={NAMED}(?: index="\d{{1,9}}")?<\|sep\|>',
+        argument=rf'<\|open\|>argument key={KEYED} type="(?P<kind>\w{{1,20}})"<\|sep\|>',
         value_end=r"<\|close\|>argument<\|sep\|>",
         closing=r"<\|close\|>call<\|sep\|>",
     ),
@@ -106,8 +104,8 @@ _TAGGED = (
         example='<minimax:tool_call><invoke name="..."><parameter name="...">...</parameter></invoke>',
         needs=("<minimax:tool_call>", "<invoke name="),
         begins=r"<minimax:tool_call>(?!\s{0,8}<invoke name=)|<invoke name=",
-        opening=f"<invoke name={_NAMED}>",
-        argument=f"<parameter name={_KEYED}>",
+        opening=f"<invoke name={NAMED}>",
+        argument=f"<parameter name={KEYED}>",
         value_end="</parameter>",
         closing="</invoke>",
     ),
@@ -116,8 +114,8 @@ _TAGGED = (
         example='<function name="..."><param name="...">...</param></function>',
         needs=('<function name="', '<param name="'),
         begins="<function name=",
-        opening=f"<function name={_NAMED}>",
-        argument=f"<param name={_KEYED}>",
+        opening=f"<function name={NAMED}>",
+        argument=f"<param name={KEYED}>",
         value_end="</param>",
         closing="</function>",
     ),
@@ -196,13 +194,6 @@ _LISTED = (
         needs=("<tool_calls>", "</tool_calls>"),
         opening="<tool_calls>",
         closing="</tool_calls>",
-    ),
-    JsonCalls(
-        name="phi-4-mini",
-        example='<|tool_call|>[{"name": "...", "arguments": {...}}]<|/tool_call|>',
-        needs=("<|tool_call|>", "<|/tool_call|>"),
-        opening="<|tool_call|>",
-        closing="<|/tool_call|>",
     ),
     JsonCalls(
         name="granite-3",

@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 from pytest_llmcheck.prompts.tool_calls.headed_calls import NAME, HeadedCalls
-from pytest_llmcheck.prompts.tool_calls.tagged_calls import TaggedCalls
-
-_QUOTED = r'"(?P<{}>[^"\n]{{1,200}})"'
-_NAMED, _KEYED = _QUOTED.format("name"), _QUOTED.format("key")
+from pytest_llmcheck.prompts.tool_calls.tagged_calls import KEYED, NAMED, TaggedCalls
 
 DEEPSEEK = (
     HeadedCalls(
@@ -32,8 +29,8 @@ DEEPSEEK = (
         example='<｜DSML｜invoke name="..."><｜DSML｜parameter name="..." string="true">...',
         needs=("dsml_token", "DSML"),
         begins="<｜DSML｜invoke name=",
-        opening=f"<｜DSML｜invoke name={_NAMED}>",
-        argument=f'<｜DSML｜parameter name={_KEYED} string="(?P<kind>true|false)">',
+        opening=f"<｜DSML｜invoke name={NAMED}>",
+        argument=f'<｜DSML｜parameter name={KEYED} string="(?P<kind>true|false)">',
         value_end="</｜DSML｜parameter>",
         closing="</｜DSML｜invoke>",
     ),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pytest_llmcheck.prompts.tool_calls.call import BrokenCall, Found, ToolCall
-from pytest_llmcheck.prompts.tool_calls.reading import read_json, skip_space
+from pytest_llmcheck.prompts.tool_calls.call import Found, ToolCall
+from pytest_llmcheck.prompts.tool_calls.reading import Marked, broken, read_json, skip_space
 from pytest_llmcheck.strict_json import NotJSONError
 
 if TYPE_CHECKING:
@@ -19,36 +19,22 @@ NAME = r"(?P<name>[^\s<>\[\]{}()\"'|`]{1,200})"
 """What a tool may be called: bounded, so that a header is read in constant time."""
 
 
-@dataclass(frozen=True)
-class HeadedCalls:
+@dataclass(frozen=True, kw_only=True)
+class HeadedCalls(Marked):
     """A format of which each call is a header and a JSON object.
 
-    Attributes:
-        name: for messages and records.
-        example: how a call looks.
-        needs: what a template of this format contains, all of it.
+    Attributes, beside those of `Marked`:
         begins: a regular expression of what begins a header.
         header: one of the whole header, with the groups ``name`` and perhaps ``id``.
         closing: what stands after the arguments, white space before it aside; any of them. Empty where
             nothing does.
         others: names that are no tools, such as the recipient of an answer.
-        lacks: what a template of this format does not contain, any of it.
     """
 
-    name: str
-    example: str
-    needs: tuple[str, ...]
     begins: str
     header: str
     closing: tuple[str, ...] = ()
     others: frozenset[str] = frozenset()
-    lacks: tuple[str, ...] = ()
-
-    def recognises(self, template: str) -> bool:
-        """Whether the template contains the markers."""
-        return all(needed in template for needed in self.needs) and not any(
-            other in template for other in self.lacks
-        )
 
     def parse(self, text: str, tools: Mapping[str, Mapping[str, Any]]) -> Iterator[Found]:
         """See `ToolFormat`."""
@@ -68,7 +54,7 @@ class HeadedCalls:
         if header is not None:
             return self._call(text, start, header)
         end = self._end(text, begun)
-        return BrokenCall(f"expected {self.example}", "", text[start:end], start, end, min(begun, end))
+        return broken(f"expected {self.example}", "", text, start, end, begun)
 
     def _call(self, text: str, start: int, header: re.Match[str]) -> Found:
         """The call of which a header has been read."""
@@ -81,7 +67,7 @@ class HeadedCalls:
             end = self._close(text, read.end)
         except NotJSONError as error:
             end = self._end(text, max(error.position, header.end()))
-            return BrokenCall(str(error), name, text[start:end], start, end, min(error.position, end))
+            return broken(str(error), name, text, start, end, error.position)
         return ToolCall(name, read.value, number, text[start:end], start, end)
 
     def _close(self, text: str, at: int) -> int:

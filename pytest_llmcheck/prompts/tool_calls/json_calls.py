@@ -7,25 +7,31 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pytest_llmcheck.prompts.tool_calls.call import BrokenCall, Found, ToolCall
-from pytest_llmcheck.prompts.tool_calls.reading import Keys, call_of, read_json, skip_space
+from pytest_llmcheck.prompts.tool_calls.reading import (
+    Keys,
+    Marked,
+    broken,
+    call_of,
+    framed,
+    read_json,
+    skip_space,
+)
 from pytest_llmcheck.strict_json import NotJSONError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
+    from pytest_llmcheck.prompts.tool_calls.call import Found
+
 _KEYS = Keys()
 
 
-@dataclass(frozen=True)
-class JsonCalls:
+@dataclass(frozen=True, kw_only=True)
+class JsonCalls(Marked):
     """A format of which each call is a JSON object, after an opening marker.
 
-    Attributes:
-        name: for messages and records.
-        example: how a call looks.
-        needs: what a template of this format contains, all of it.
+    Attributes, beside those of `Marked`:
         opening: the marker.
         closing: what stands after the objects; empty where nothing does.
         keys: of the parts of a call; None for objects of one key, the name.
@@ -33,18 +39,11 @@ class JsonCalls:
         others: names that are no tools, such as that for "no tool, I answer".
     """
 
-    name: str
-    example: str
-    needs: tuple[str, ...]
     opening: str
     closing: str = ""
     keys: Keys | None = _KEYS
     begun: int = 0
     others: frozenset[str] = frozenset()
-
-    def recognises(self, template: str) -> bool:
-        """Whether the template contains the markers."""
-        return all(needed in template for needed in self.needs)
 
     def parse(self, text: str, tools: Mapping[str, Mapping[str, Any]]) -> Iterator[Found]:
         """See `ToolFormat`."""
@@ -69,8 +68,7 @@ class JsonCalls:
             # What is no call goes on from the last one that was.
             begun = found[-1].end if found else start
             end = self._end(text, max(begun, start + len(self.opening), error.position))
-            written, position = text[begun:end], min(error.position, end)
-            found.append(BrokenCall(str(error), named(written), written, begun, end, position))
+            found.append(broken(str(error), named(text[begun:end]), text, begun, end, error.position))
         return found, end
 
     def _read(self, text: str, start: int, at: int, found: list[Found]) -> int:
@@ -89,7 +87,7 @@ class JsonCalls:
             if self.closing and not closed and (call is None or not text.startswith("{", after)):
                 raise NotJSONError(f"expected {self.closing} here", after)
             if call is not None:
-                found.append(_from(call, text, start, end))
+                found.append(framed(call, text, start, end))
             if closed or not self.closing:
                 return end
             start = at
@@ -102,7 +100,7 @@ class JsonCalls:
             at = skip_space(text, read.end)
             if text[at : at + 1] not in (",", "]"):
                 raise NotJSONError("expected ',' or ']' after a call of the list", at)
-            found.append(_from(call_of(read, self.keys, text), text, start, read.end))
+            found.append(framed(call_of(read, self.keys, text), text, start, read.end))
             if text[at] == ",":
                 start = at = at + 1
         return at + 1
@@ -126,10 +124,3 @@ def named(written: str) -> str:
     """The name in what may have become a call; empty where there is none."""
     found = _NAMED.search(written[:1000])
     return "" if found is None else found[1]
-
-
-def _from(call: Found, text: str, start: int, end: int) -> Found:
-    """The same call, with the markers that stand around it."""
-    if isinstance(call, ToolCall):
-        return ToolCall(call.name, call.arguments, call.id, text[start:end], start, end)
-    return BrokenCall(call.problem, call.name, text[start:end], start, end, call.position)

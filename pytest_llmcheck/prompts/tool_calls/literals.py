@@ -42,7 +42,8 @@ GEMMA = Dialect(quotes=('<|"|>',), escapes=False, bare_keys=True)
 _WORDS = {"True": True, "true": True, "False": False, "false": False, "None": None, "null": None}
 _WORD = re.compile(r"[A-Za-z]{1,8}")
 _KEY = re.compile(r"[^\s:{}\[\],<>\"']{1,200}")
-_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
+# Neither 007 nor +49: where a text may stand, these are texts.
+_NUMBER = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "0": "\0", "\n": ""}
 
@@ -159,7 +160,7 @@ def _number(written: str, at: int) -> int | float:
         return int(written)
     except ValueError:
         pass
-    if written.lstrip("+-").isdigit():
+    if written.lstrip("-").isdigit():
         raise LiteralError("a number that is too long to be read", at)
     value = float(written)
     if value in (float("inf"), float("-inf")):

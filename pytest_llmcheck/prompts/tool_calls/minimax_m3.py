@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_llmcheck.prompts.tool_calls.call import BrokenCall, Found, ToolCall
+from pytest_llmcheck.prompts.tool_calls.call import Found, ToolCall
 from pytest_llmcheck.prompts.tool_calls.literals import LiteralError
-from pytest_llmcheck.prompts.tool_calls.reading import DEEPEST, skip_space
+from pytest_llmcheck.prompts.tool_calls.reading import DEEPEST, broken, place_of_next, skip_space
 from pytest_llmcheck.prompts.tool_calls.typed import part_of, typed, types_of
 
 if TYPE_CHECKING:
@@ -52,10 +52,8 @@ class MinimaxM3Calls:
                 end = at + len(_END)
                 yield ToolCall(name, dict(arguments), "", text[start:end], start, end)
             except LiteralError as error:
-                following = text.find(_BEGINS, max(start + len(_BEGINS), error.position))
-                end = len(text) if following < 0 else following
-                position = min(error.position, end)
-                yield BrokenCall(str(error), name, text[start:end], start, end, position)
+                end = place_of_next(text, _BEGINS, max(start + len(_BEGINS), error.position))
+                yield broken(str(error), name, text, start, end, error.position)
             start = text.find(_BEGINS, end)
 
 

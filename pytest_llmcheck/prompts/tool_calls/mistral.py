@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.prompts.tool_calls.headed_calls import NAME, HeadedCalls
 from pytest_llmcheck.prompts.tool_calls.json_calls import JsonCalls
-from pytest_llmcheck.prompts.tool_calls.reading import skip_space
+from pytest_llmcheck.prompts.tool_calls.reading import Marked, skip_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,42 +16,22 @@ if TYPE_CHECKING:
     from pytest_llmcheck.prompts.tool_calls.call import Found
 
 _MARK = "[TOOL_CALLS]"
+_LIST = JsonCalls(name="", example="", needs=(), opening=_MARK)
+_NAMED = HeadedCalls(
+    name="",
+    example="[TOOL_CALLS]name[ARGS]{...}",
+    needs=(),
+    begins=r"\[TOOL_CALLS\]",
+    header=rf"\[TOOL_CALLS\]\s{{0,4}}{NAME}(?:\[CALL_ID\](?P<id>[^\[\]]{{0,64}}))?\[ARGS\]",
+)
 
 
-@dataclass(frozen=True)
-class MistralCalls:
+@dataclass(frozen=True, kw_only=True)
+class MistralCalls(Marked):
     """One of Mistral's two formats: the list of older models, or the names of newer ones.
 
     Models of either kind have been seen to write the other, so both are read.
-
-    Attributes:
-        name: for messages and records.
-        example: how a call looks.
-        needs: what the template contains.
-        lacks: what it does not contain.
     """
-
-    name: str
-    example: str
-    needs: tuple[str, ...]
-    lacks: tuple[str, ...] = ()
-    _list: JsonCalls = field(default=JsonCalls("", "", (), _MARK), repr=False)
-    _named: HeadedCalls = field(
-        default=HeadedCalls(
-            name="",
-            example="[TOOL_CALLS]name[ARGS]{...}",
-            needs=(),
-            begins=r"\[TOOL_CALLS\]",
-            header=rf"\[TOOL_CALLS\]\s{{0,4}}{NAME}(?:\[CALL_ID\](?P<id>[^\[\]]{{0,64}}))?\[ARGS\]",
-        ),
-        repr=False,
-    )
-
-    def recognises(self, template: str) -> bool:
-        """Whether the template contains the markers."""
-        return all(needed in template for needed in self.needs) and not any(
-            other in template for other in self.lacks
-        )
 
     def parse(self, text: str, tools: Mapping[str, Mapping[str, Any]]) -> Iterator[Found]:
         """See `ToolFormat`."""
@@ -59,9 +39,9 @@ class MistralCalls:
         while start >= 0:
             at = skip_space(text, start + len(_MARK))
             if text[at : at + 1] in ("[", "{"):
-                found, end = self._list.section(text, start, at)
+                found, end = _LIST.section(text, start, at)
             else:
-                found = [self._named.read(text, start, start + len(_MARK))]
+                found = [_NAMED.read(text, start, start + len(_MARK))]
                 end = found[0].end
             yield from found
             start = text.find(_MARK, end)

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import msgspec
+
 from pytest_llmcheck.prompts.tool_calls.call import BrokenCall, Found, ToolCall
 from pytest_llmcheck.strict_json import NotJSONError, parse
 
@@ -36,6 +38,29 @@ class Keys:
     name: str = "name"
     arguments: str = "arguments"
     id: str = "id"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marked:
+    """What formats share that are told by markers in the source of a template.
+
+    Attributes:
+        name: for messages and records.
+        example: how a call looks.
+        needs: what a template of this format contains, all of it.
+        lacks: what it does not contain, any of it.
+    """
+
+    name: str
+    example: str
+    needs: tuple[str, ...]
+    lacks: tuple[str, ...] = ()
+
+    def recognises(self, template: str) -> bool:
+        """Whether the template contains the markers."""
+        return all(text in template for text in self.needs) and not any(
+            text in template for text in self.lacks
+        )
 
 
 def skip_space(text: str, at: int) -> int:
@@ -103,30 +128,45 @@ def call_of(read: Value, keys: Keys | None, text: str) -> Found:
         text: that the value stands in.
     """
     value, start, end = read
-    written = text[start:end]
 
-    def broken(problem: str, name: str = "") -> BrokenCall:
-        return BrokenCall(problem, name, written, start, end, start)
+    def wrong(problem: str, name: str = "") -> BrokenCall:
+        return broken(problem, name, text, start, end, start)
 
     if not isinstance(value, dict):
-        return broken("expected an object")
+        return wrong("expected an object")
     if keys is None:
         if len(value) != 1:
-            return broken("expected an object with one key, the name of the tool")
+            return wrong("expected an object with one key, the name of the tool")
         ((name, arguments),) = value.items()
         number = None
     else:
         name = value.get(keys.name)
         if not isinstance(name, str) or not name:
             problem = "is no name of a tool" if keys.name in value else "is missing"
-            return broken(f"its {keys.name!r} {problem}")
+            return wrong(f"its {keys.name!r} {problem}")
         if keys.arguments not in value:
-            return broken(f"its {keys.arguments!r} are missing", name)
+            return wrong(f"its {keys.arguments!r} are missing", name)
         arguments = value[keys.arguments]
         number = value.get(keys.id)
     if not isinstance(arguments, dict):
-        return broken("its arguments are no object", name)
-    return ToolCall(name, arguments, "" if number is None else str(number), written, start, end)
+        return wrong("its arguments are no object", name)
+    return ToolCall(name, arguments, "" if number is None else str(number), text[start:end], start, end)
+
+
+def framed(call: Found, text: str, start: int, end: int) -> Found:
+    """The same call, with the markers that stand around it."""
+    return msgspec.structs.replace(call, text=text[start:end], start=start, end=end)
+
+
+def broken(problem: str, name: str, text: str, start: int, end: int, position: int) -> BrokenCall:
+    """What stands between two places and is no call."""
+    return BrokenCall(problem, name, text[start:end], start, end, min(position, end))
+
+
+def place_of_next(text: str, mark: str, at: int) -> int:
+    """Where a marker stands next; else the end of the text."""
+    found = text.find(mark, at)
+    return len(text) if found < 0 else found
 
 
 def _depth(written: str) -> int:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pytest_llmcheck.prompts.tool_calls.call import BrokenCall, Found, ToolCall
-from pytest_llmcheck.prompts.tool_calls.reading import read_json, skip_space
+from pytest_llmcheck.prompts.tool_calls.call import Found, ToolCall
+from pytest_llmcheck.prompts.tool_calls.reading import Marked, broken, read_json, skip_space
 from pytest_llmcheck.prompts.tool_calls.typed import value_of
 from pytest_llmcheck.strict_json import NotJSONError
 
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
+_QUOTED = r'"(?P<{}>[^"\n]{{1,200}})"'
+NAMED, KEYED = _QUOTED.format("name"), _QUOTED.format("key")
+"""The name of a tool, and of an argument, as attributes of tags have them."""
+
 _TEXT, _JSON = ("true", "string"), ("false", "number", "boolean", "object", "array", "null")
 """What a tag says of its value, in the formats that do."""
-
 
 _CDATA = ("<![CDATA[", "]]>")
 
@@ -31,14 +34,11 @@ class _BrokenError(Exception):
         self.position = position
 
 
-@dataclass(frozen=True)
-class TaggedCalls:
+@dataclass(frozen=True, kw_only=True)
+class TaggedCalls(Marked):
     """A format of which each argument has a tag.
 
-    Attributes:
-        name: for messages and records.
-        example: how a call looks.
-        needs: what a template of this format contains, all of it.
+    Attributes, beside those of `Marked`:
         begins: a regular expression of what only a call begins with; ``opening`` matches there.
         opening: one of the tag that opens a call, with the group ``name``.
         argument: one of the tag that opens an argument, with the group ``key``, and ``kind`` where the tag
@@ -46,25 +46,14 @@ class TaggedCalls:
         value_end: one of the tag that closes an argument.
         closing: one of the tag that closes a call.
         after: one of what may stand after it and belongs to it.
-        lacks: what a template of this format does not contain, any of it.
     """
 
-    name: str
-    example: str
-    needs: tuple[str, ...]
     begins: str
     opening: str
     argument: str
     value_end: str
     closing: str
     after: str = ""
-    lacks: tuple[str, ...] = ()
-
-    def recognises(self, template: str) -> bool:
-        """Whether the template contains the markers."""
-        return all(needed in template for needed in self.needs) and not any(
-            other in template for other in self.lacks
-        )
 
     def parse(self, text: str, tools: Mapping[str, Mapping[str, Any]]) -> Iterator[Found]:
         """See `ToolFormat`."""
@@ -82,8 +71,7 @@ class TaggedCalls:
             except _BrokenError as error:
                 following = self._begins.search(text, max(begins.end(), error.position))
                 at = len(text) if following is None else following.start()
-                position = min(error.position, at)
-                yield BrokenCall(str(error), name, text[start:at], start, at, position)
+                yield broken(str(error), name, text, start, at, error.position)
             else:
                 yield ToolCall(name, arguments, "", text[start:at], start, at)
 
