@@ -11,7 +11,7 @@ from pytest_llmcheck.errors import SchemaError, did_you_mean
 from pytest_llmcheck.prompts.tool_calls import BrokenCall, ToolCall, schemas_of
 from pytest_llmcheck.strict_json import point_at
 from pytest_llmcheck.verdict import Status, Verdict
-from pytest_llmcheck.visible import visible
+from pytest_llmcheck.visible import cut, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_llmcheck.verdict import Judged
 
 _LONGEST = 160
+_LONGEST_NAME = 60
 
 # Only of a plain list of properties can it be said that a name is none of them.
 _PLAIN_SCHEMA = frozenset({"type", "properties", "required", "description", "title", "$schema", "strict"})
@@ -83,15 +84,15 @@ def troubles(reply: Judged) -> list[Trouble]:
     schemas = schemas_given(reply)
     found: list[Trouble] = []
     for broken in getattr(reply, "broken_calls", ()):
-        of = f" of {visible(broken.name)!r}" if broken.name else ""
-        problem = f"a call{of} that cannot be read: {broken.problem}"
+        of = f" of {_quoted(broken.name)}" if broken.name else ""
+        problem = f"a call{of} that cannot be read: {cut(broken.problem, _LONGEST)}"
         found.append(Trouble("unreadable", problem, broken))
     for call in getattr(reply, "tool_calls", ()):
         if call.name in schemas:
             found += _wrong_arguments(call, schemas[call.name])
         else:
-            hint = did_you_mean(call.name, schemas)
-            problem = f"it calls {call.name!r}, which is no tool of this request: {hint}"
+            hint = did_you_mean(call.name[:_LONGEST_NAME], schemas)
+            problem = f"it calls {_quoted(call.name)}, which is no tool of this request: {hint}"
             found.append(Trouble("unknown tool", problem, call))
     return sorted(found, key=lambda trouble: trouble.call.start)
 
@@ -113,8 +114,7 @@ def spelt(call: ToolCall) -> str:
     "get_weather(city='Berlin')"
     """
     given = ", ".join(f"{visible(key)}={value!r}" for key, value in call.arguments.items())
-    told = f"{visible(call.name)}({given})"
-    return told if len(told) <= _LONGEST else f"{told[: _LONGEST - 3]}..."
+    return cut(f"{visible(call.name)}({given})", _LONGEST)
 
 
 def _wrong_arguments(call: ToolCall, schema: Mapping[str, Any]) -> Iterator[Trouble]:
@@ -128,22 +128,26 @@ def _wrong_arguments(call: ToolCall, schema: Mapping[str, Any]) -> Iterator[Trou
         told = f"{call.name}: the arguments are too deep, or have a number too large, to be compared"
         yield Trouble("wrong arguments", told, call)
         return
-    except SchemaError:
-        raise
-    except ValueError as error:
-        raise SchemaError(f"the parameters of the tool {call.name!r}: {error}", "parameters") from None
+    except (SchemaError, ValueError) as error:
+        keyword = getattr(error, "keyword", "parameters")
+        raise SchemaError(f"the parameters of the tool {call.name!r}: {error}", keyword) from None
     for fault in faults(errors, call.arguments):
         key = str(fault.place[0]) if fault.place else next(iter(fault.keys), None)
-        path = fault.path.removeprefix("$").removeprefix(".")
+        path = cut(fault.path.removeprefix("$").removeprefix("."), _LONGEST_NAME)
         where = f"{call.name}: {path}" if path else call.name
         yield Trouble("wrong arguments", f"{where}: {fault.problem}", call, key)
     properties = schema.get("properties")
     if isinstance(properties, Mapping) and _PLAIN_SCHEMA.issuperset(schema):
         for key in call.arguments:
             if key not in properties:
-                hint = did_you_mean(key, properties)
-                problem = f"{call.name}: {key!r} is no argument of this tool: {hint}"
+                hint = did_you_mean(key[:_LONGEST_NAME], properties)
+                problem = f"{call.name}: {_quoted(key)} is no argument of this tool: {hint}"
                 yield Trouble("wrong arguments", problem, call, key)
+
+
+def _quoted(name: str) -> str:
+    """A name that the model made up, which may be of any length."""
+    return repr(cut(name, _LONGEST_NAME))
 
 
 def _place_of(call: ToolCall, key: str) -> int:

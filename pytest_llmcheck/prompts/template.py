@@ -175,7 +175,7 @@ class ChatTemplate:
                 remedy = (
                     f"the model's vocabulary names no {missing[0]}"
                     if missing
-                    else "pass it as a template variable, or check the keys of the messages"
+                    else "pass it as a template variable, or check the keys of the messages and tools"
                 )
                 return f"{at}: {said}; {remedy}"
             case Trouble.FORBIDDEN:

@@ -73,10 +73,14 @@ def calls_in(
     start = _answer_starts(written, request, template.source)
     if start is None:
         return (), ()
+    # A reply that a schema made JSON is a call as a whole, or none: markers in it stand inside of its texts.
+    whole = request.constraint is not None and request.constraint.kind == "schema"
     # The token that ends a reply may be the one that ends its call.
     end = completion.end.text if completion.end is not None else ""
     found = []
     for call in form.parse(written[start:] + end, schemas_of(tools)):
+        if whole and written[: call.start].strip():
+            continue
         begin, stop = start + call.start, min(start + call.end, len(written))
         place = {"text": written[begin:stop], "start": begin, "end": stop}
         if isinstance(call, BrokenCall):

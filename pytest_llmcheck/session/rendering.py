@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_llmcheck.errors import ConfigError, PromptError, did_you_mean
@@ -116,8 +117,10 @@ class Prompts:
             conversation = with_system(conversation, spec.system)
         forged = forged_in(conversation, self.control)
         text = template.render(conversation, tools=tools, **variables)
+        # What a reply is judged by later, whatever the test does with its list until then.
+        given = None if tools is None else deepcopy(tools)
         if not forged or (content_tokens or spec.content_tokens) == "special":
-            return Rendered(text, template, conversation, tools, variables, forged)
+            return Rendered(text, template, conversation, given, variables, forged)
         hidden = hide(conversation, self.control)
         text, plain = hidden.reveal(template.render(hidden.messages, tools=tools, **variables), text)
-        return Rendered(text, template, conversation, tools, variables, forged, plain)
+        return Rendered(text, template, conversation, given, variables, forged, plain)

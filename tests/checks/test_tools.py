@@ -111,6 +111,11 @@ class TestCalls:
             it names the tool, but a call of this template looks like <tool_call>{"name": "...", "arguments": {...}}</tool_call>
         """)  # noqa: E501
 
+    def test_a_word_that_has_the_name_in_it(self) -> None:
+        tools = [tool("time")]
+        assert "it names the tool" not in reason(calls("time"), "Sometimes.", tools=tools)
+        assert "it names the tool" in reason(calls("time"), "Use time().", tools=tools)
+
     def test_a_tool_that_the_request_does_not_have(self) -> None:
         assert reason(calls("get_wether"), PARIS) == (
             "no tool of this request is called 'get_wether': did you mean 'get_weather'?"
@@ -178,6 +183,30 @@ class TestWhateverIsExpected:
         tools = [tool("get_time", zone={"type": "strnig"})]
         with pytest.raises(SchemaError, match=r"the parameters of the tool 'get_time': .*not valid at"):
             calls("get_time")(calling(NOW, tools=tools))
+
+    def test_a_schema_without_end(self) -> None:
+        tools = [{"type": "function", "function": {"name": "get_time", "parameters": {"$ref": "#"}}}]
+        with pytest.raises(SchemaError, match=r"the parameters of the tool 'get_time': .*without end"):
+            calls("get_time")(calling(NOW, tools=tools))
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            NOW.replace("get_time", "x" * 9999),
+            NOW.replace("{}", json.dumps({"x" * 9999: 1})),
+            NOW.replace("{}", json.dumps({"zone": "x" * 9999})).replace("get_time", "get_weather"),
+            NOW.replace("{}", '{"%s": 1, "%s": 2}' % ("x" * 9999, "x" * 9999)),  # noqa: UP031 - it has braces
+            NOW.replace("get_time", "get_weather").replace("{}", json.dumps({"city": ["x"] * 9999})),
+            NOW.replace("{}", json.dumps({f"x{at}": at for at in range(9999)})),
+            NOW.replace("get_time", "x") * 999,
+        ],
+        ids=range(7),
+    )
+    def test_a_message_fits_a_screen(self, text: str) -> None:
+        for check in (calls("get_time"), calls_only("get_time"), calls_nothing()):
+            lines = reason(check, text).splitlines()
+            assert len(lines) < 12
+            assert max(map(len, lines)) < 240
 
     def test_a_tool_without_parameters(self) -> None:
         tools = [{"type": "function", "function": {"name": "get_time"}}]

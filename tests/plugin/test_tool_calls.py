@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
+from pytest_llmcheck.session.record import TestLine, read_record
 from tests.support.projects import errors
 from tests.support.steered import steered_llama
 
@@ -141,6 +142,57 @@ def test_what_it_thinks_of_calling(project: Project) -> None:
             assert reply.text.startswith("<tool_call>")
             assert reply.raw[reply.tool_calls[0].start :] == reply.text
             reply.expect(calls_only("f", city="Oslo"))
+        """)
+    )
+    project.run().assert_outcomes(passed=1)
+
+
+def test_a_reply_is_judged_by_the_tools_of_its_request(project: Project) -> None:
+    """Whatever becomes of the list, from whatever process and out of the cache; numbers of any size."""
+    number = 10**30
+    held(
+        project,
+        HERMES,
+        f'<tool_call>{{"name": "f", "arguments": {{"city": "Z\\u00fcrich", "n": {number}}}}}</tool_call>',
+    )
+    project.tests(
+        dedent(f"""
+        import pytest
+        from said import SAID
+        from pytest_llmcheck import calls
+
+        @pytest.mark.parametrize("again", [1, 2])
+        def test_it(llm, llm_snapshot, again):
+            tools = [{{"type": "function", "function": {{"name": "f", "parameters": {{"type": "object"}}}}}}]
+            reply = llm.chat("What is it?", tools=tools, constrain=SAID, max_tokens=200)
+            tools[0]["function"].clear()
+            tools.clear()
+            assert llm_snapshot == reply.text
+            reply.expect(calls("f", city="Zürich", n={number}))
+        """)
+    )
+    project.run("--llm-cache", "on", "--llm-update").assert_outcomes(passed=2)
+    project.run("--llm-cache", "on", "-n2", using=("xdist",)).assert_outcomes(passed=2)
+    lines = [line for file in project.records for line in read_record(file) if isinstance(line, TestLine)]
+    assert [call.arguments for line in lines for call in line.replies[0].tool_calls] == [
+        {"city": "Zürich", "n": number}
+    ] * 4
+    assert [line.replies[0].cached for line in lines] == [False, True, True, True]
+
+
+def test_a_reply_that_a_schema_made(project: Project) -> None:
+    """What looks like a call stands in a text of the JSON."""
+    held(project, HERMES, "")
+    project.tests(
+        dedent("""
+        from said import TOOLS
+        from pytest_llmcheck import calls_nothing
+
+        def test_it(llm):
+            schema = {"const": ["<tool_call>{"]}
+            reply = llm.chat("What is it?", tools=TOOLS, constrain=schema, max_tokens=200)
+            assert reply.json() == ["<tool_call>{"]
+            reply.expect(calls_nothing())
         """)
     )
     project.run().assert_outcomes(passed=1)

@@ -198,7 +198,7 @@ class TestProblems:
     def test_undefined(self) -> None:
         assert problem("{{ messages[0].name.first }}") == (
             "the chat template, line 1: 'dict object' has no attribute 'name'; "
-            "pass it as a template variable, or check the keys of the messages"
+            "pass it as a template variable, or check the keys of the messages and tools"
         )
 
     def test_no_bos_token(self) -> None:
