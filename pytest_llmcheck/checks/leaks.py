@@ -33,7 +33,8 @@ _KNOWN = END_MARKS.union(*FAMILIES.values(), ("<bos>",))
 # Some vocabularies have a control token <filename>, and answers are right to write "python <filename>".
 _PLAIN_TAG = re.compile(r"</?[A-Za-z][\w-]*>")
 _OF_TOOLS = re.compile(r"tool|call|function|python|action|plugin|interpreter|ipython", re.IGNORECASE)
-_QUOTES = "`'\"“”‘’«»"  # noqa: RUF001 - quotation marks as texts have them
+_QUOTES = "`*'\"“”‘’«»"  # noqa: RUF001 - quotation marks as texts have them
+_CODE = re.compile("```.*?```", re.DOTALL)
 
 _TAGS = tuple(Markers(f"<{name}>", f"</{name}>") for name in ("think", "thinking", "thought", "reasoning"))
 
@@ -150,8 +151,9 @@ def no_control_tokens() -> Check:
 
     Control tokens are those of the model's vocabulary; as letters also those of the known families of chat
     formats: ``<|...|>`` of any name, ``[INST]``, ``</s>`` without a ``<s>`` before it (HTML has both), ...
-    Markers of thoughts and of tool calls are free. As letters, so are names between quotation marks or
-    backticks, plain tags such as ``<filename>``, and all that the messages themselves contain.
+    Markers of thoughts and of tool calls are free. As letters, so are names between quotation marks,
+    backticks or asterisks, what stands in a block of code, plain tags such as ``<filename>``, and all that
+    the messages themselves contain.
 
     It runs on every reply; ``reply.expect(..., without=["no_control_tokens"])`` leaves it out.
     """
@@ -163,8 +165,8 @@ def closed_thought() -> Check:
 
     Markers are those of the model's own chat template, else ``<think>`` and its like. A thought in which the
     reply ended is told by `finished`; this check finds an opening or closing marker within the answer, and a
-    whole thought at its beginning that the chat template knows nothing of. Markers that the messages
-    themselves contain are free.
+    whole thought at its beginning that the chat template knows nothing of. Markers in quotation marks or in a
+    block of code are free, and those that the messages themselves contain.
 
     It runs on every reply; ``reply.expect(..., without=["closed_thought"])`` leaves it out.
     """
@@ -197,7 +199,7 @@ def _spelled(reply: Judged) -> Iterator[_Leak]:
     if "<" not in text and "[" not in text:
         return
     own = _own(reply)
-    for found in _SPELLED.finditer(text):
+    for found in _SPELLED.finditer(_prose(text)):
         name, at = found[0], found.start()
         if not (
             name in _KNOWN or _CERTAIN.fullmatch(name) or (name in own and not _PLAIN_TAG.fullmatch(name))
@@ -219,20 +221,21 @@ def _stray(reply: Judged, raw: str) -> Iterator[tuple[str, str, str, int]]:
         for part in segments(raw, markers, prompt):
             if part.kind == "answer":
                 for marker, what in ((markers.close, "closes"), (markers.open, "opens")):
-                    at = raw.find(marker, part.start, part.end)
-                    if at >= 0 and not _quoted(raw, at, at + len(marker)):
+                    at = part.start + _prose(raw[part.start : part.end]).find(marker)
+                    if at >= part.start and not _quoted(raw, at, at + len(marker)):
                         yield f"{marker!r} {what} one within the answer,", marker, raw, at
         return
     text = reply.text
     if "<" not in text:
         return
+    prose = _prose(text)
     for tag in _TAGS:
-        opened, closed = text.find(tag.open), text.find(tag.close)
+        opened, closed = prose.find(tag.open), prose.find(tag.close)
         if closed >= 0 and not 0 <= opened < closed and not _quoted(text, closed, closed + len(tag.close)):
             yield f"{tag.close!r} closes one that never began,", tag.close, text, closed
         elif opened >= 0 and closed < 0 and not _quoted(text, opened, opened + len(tag.open)):
             yield f"{tag.open!r} begins one that never ends,", tag.open, text, opened
-        elif opened >= 0 and not text[:opened].strip():
+        elif opened >= 0 and not prose[:opened].strip():
             what = f"the reply begins with one ({tag.open!r}), and the chat template knows of none,"
             yield what, tag.open, text, opened
 
@@ -265,6 +268,11 @@ def _asked_for(reply: Judged, text: str) -> bool:
 def _quoted(text: str, start: int, end: int) -> bool:
     """Whether it stands between quotation marks: such a text is about it."""
     return start > 0 and end < len(text) and text[start - 1] in _QUOTES and text[end] in _QUOTES
+
+
+def _prose(text: str) -> str:
+    """The text with its blocks of code made unreadable, each character in its place: code is about something."""
+    return _CODE.sub(lambda code: "`" * len(code[0]), text) if "```" in text else text
 
 
 def _times(count: int, first: _Leak) -> str:

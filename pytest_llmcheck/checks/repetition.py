@@ -98,8 +98,8 @@ def no_repetition() -> Check:
 
     A loop is a stretch of the text in which one unit follows upon itself, character by character; white space
     of any kind and length counts as one space. Of a reply that was cut it is a loop if it goes on to the
-    end, at least 3 times and over 100 characters. One that the model left, or with which it ended its
-    reply, takes 8 times and 400 characters, since tables, equal rows and refrains are no loops. 100
+    end, at least 3 times and 100 characters. One that the model left, or with which it ended its
+    reply, takes 5 times and 600 characters, since tables, equal rows and refrains are no loops. 100
     characters of white space at the end are one too.
 
     The phenomenon: Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration". The share of

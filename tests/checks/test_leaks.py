@@ -92,12 +92,16 @@ LEAKS = (
     "Sure.[|endofturn|]",
     "Sure.<|unheard_of|>",
     "Sure.<eos>",
+    "```\nx = 1\n```<|im_end|>\n<|im_start|>user\n```\nx = 2\n```",
+    "```\nx = 1<|im_end|>",
 )
 HEALTHY = (
     "if a < b and c > d: print([1, 2], x[i])",
     "<s>old price</s> <b>new price</b>",
     "Run `python <filename>`, then [Your Name] signs.",
     "The marker `<|im_end|>` ends a turn of ChatML, and '</s>' one of Llama 2.",
+    "A turn ends with **<|im_end|>**.",
+    "Like this:\n```\n<|im_start|>user\nHi<|im_end|>\n```\nNothing else.",
     "let f = xs |> List.map g <| [| 1; 2 |]",
     "<html><body><think-tank></body></html>",
     "a <| b |> c <||> d",
@@ -196,6 +200,7 @@ class TestClosedThought:
                 "the reply begins with one ('<thinking>'), and the chat template knows of none, at line 1, "
                 "column 1",
             ),
+            ("```\nx\n``` </think>", "'</think>' closes one that never began, at line 3, column 5"),
         ],
     )
     def test_a_template_that_knows_of_none(self, text: str, what: str) -> None:
@@ -225,6 +230,8 @@ class TestClosedThought:
             ("Yes.", "Yes.", THINKS),
             ("<think>Hm.", "", THINKS),  # `finished` says that.
             ("It is `</think>` that ends it.", "It is `</think>` that ends it.", PLAIN),
+            ("```\n<think>\n```", "```\n<think>\n```", PLAIN),
+            ("<think>```</think>Yes: ```</think>```", "Yes: ```</think>```", THINKS),
             ("I <b>think</b> so", "I <b>think</b> so", PLAIN),
             ("as in <thought>a</thought>", "as in <thought>a</thought>", PLAIN),
         ],

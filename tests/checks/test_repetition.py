@@ -207,3 +207,11 @@ def test_figures() -> None:
     assert (len(replies), len(loops), len(repetitive)) == (294, 135, 34)
     assert found <= loops
     assert len(found) == 122
+
+
+def test_what_is_promised_is_what_is_done() -> None:
+    docstring = " ".join((no_repetition.__doc__ or "").split())
+    page = (DATA.parents[1] / "docs" / "health.md").read_text(encoding="utf-8")
+    for promise in (docstring, page):
+        assert f"{LEAST_REPEATS} times and {LEAST_LENGTH} characters" in promise
+        assert f"{LEFT_REPEATS} times and {LEFT_LENGTH} characters" in promise
