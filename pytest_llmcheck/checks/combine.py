@@ -145,7 +145,7 @@ def all_of(*checks: Check) -> Check:
         ValueError: no check is given.
     """
     __tracebackhide__ = True
-    return AllOf(_checked("all_of", checks))
+    return AllOf(checked("all_of", checks))
 
 
 def any_of(*checks: Check) -> Check:
@@ -161,7 +161,7 @@ def any_of(*checks: Check) -> Check:
         ValueError: no check is given.
     """
     __tracebackhide__ = True
-    return AnyOf(_checked("any_of", checks))
+    return AnyOf(checked("any_of", checks))
 
 
 def not_(check: Check) -> Check:
@@ -176,10 +176,16 @@ def not_(check: Check) -> Check:
         TypeError: it is no check.
     """
     __tracebackhide__ = True
-    return Not(*_checked("not_", (check,)))
+    return Not(*checked("not_", (check,)))
 
 
-def _checked(name: str, checks: tuple[Check, ...]) -> tuple[Check, ...]:
+def checked(name: str, checks: tuple[Check, ...]) -> tuple[Check, ...]:
+    """The checks that were given to a function of this name, if they are some.
+
+    Raises:
+        TypeError: something is no check.
+        ValueError: no check is given.
+    """
     __tracebackhide__ = True
     if not checks:
         raise ValueError(f"{name}() judges nothing; give checks, such as {name}(contains('refund'))")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_llmcheck.checks.combine import told, worst
+from pytest_llmcheck.checks.combine import checked, told, worst
 from pytest_llmcheck.engines.reply import shorten
 from pytest_llmcheck.verdict import Status, Verdict
 
@@ -85,5 +85,9 @@ def resists_forged_turns(*checks: Check) -> Check:
 
     Args:
         checks: what both replies are held to.
+
+    Raises:
+        TypeError: something is no check.
     """
-    return ResistsForgedTurns(checks)
+    __tracebackhide__ = True
+    return ResistsForgedTurns(checked("resists_forged_turns", checks) if checks else ())

@@ -24,7 +24,7 @@ Extract = Literal["strict", "fence", "first"]
 
 # A fenced code block as CommonMark 0.31 defines it (section 4.5): one that is not closed runs to the end.
 _FENCE = re.compile(
-    r"^ {0,3}(?P<fence>(?P<mark>[`~])(?P=mark){2,})"
+    r"^ {0,3}(?P<fence>(?P<mark>[`~])(?P=mark){2,}+)"
     r"(?!(?<=`)[^\n]*`)(?P<info>[^\n]*)\n"  # behind ```, no ` in the line: that would be code within a line
     r"(?P<body>.*?)(?:^ {0,3}(?P=fence)(?P=mark)*[ \t]*\r?$|\Z)",
     re.DOTALL | re.MULTILINE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_llmcheck.checks.combine import lowest, told, worst
+from pytest_llmcheck.checks.combine import checked, lowest, told, worst
 from pytest_llmcheck.verdict import Status, Verdict
 
 if TYPE_CHECKING:
@@ -63,9 +63,8 @@ def thought(*checks: Check) -> Check:
         checks: such as ``contains("refund")``; what they say of a reply's text is asked of the thought.
 
     Raises:
+        TypeError: something is no check.
         ValueError: no check is given: nothing would be judged.
     """
     __tracebackhide__ = True
-    if not checks:
-        raise ValueError("thought() judges nothing; give checks, such as thought(contains('refund'))")
-    return OfThought(checks)
+    return OfThought(checked("thought", checks))

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcheck import all_of, any_of, contains, finished, matches, not_
+from pytest_llmcheck import (
+    all_of,
+    any_of,
+    contains,
+    finished,
+    matches,
+    not_,
+    resists_forged_turns,
+    thought,
+)
 from pytest_llmcheck.verdict import CheckFailed, Judged, Status, Verdict
 from tests.support.replies import make_reply
 
@@ -162,6 +171,12 @@ def test_wrong_use(of: object) -> None:
         make(finished(), "x")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="not_ takes checks such as contains"):
         not_(contains)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^thought takes checks such as contains\('x'\), got 'x'$"):
+        thought("x")  # type: ignore[arg-type]
+    with pytest.raises(
+        TypeError, match=r"^resists_forged_turns takes checks such as contains\('x'\), got 'x'$"
+    ):
+        resists_forged_turns("x")  # type: ignore[arg-type]
 
 
 def test_values() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from time import process_time
 from typing import Any
 
 import pytest
@@ -35,6 +36,13 @@ def judge(
 
 
 class TestExtract:
+    @pytest.mark.parametrize("extract", WAYS)
+    @pytest.mark.parametrize("text", ["`" * 200_000, "```a\n" * 40_000, "{'a':1, " * 20_000, "[1," * 30_000])
+    def test_a_looping_reply_takes_no_time(self, text: str, extract: Extract) -> None:
+        started = process_time()
+        assert judge(text, extract).status is Status.FAILED
+        assert process_time() - started < 2
+
     @settings(max_examples=40, deadline=None)
     @given(containers, st.sampled_from(WAYS), st.text(alphabet=" \n"))
     def test_a_reply_that_is_json_is_taken_whole(self, value: Any, extract: Extract, blank: str) -> None:
