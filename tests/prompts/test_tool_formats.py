@@ -339,21 +339,21 @@ def test_a_long_hostile_text_takes_no_time(known: Any) -> None:
     slow = []
     own = [known.example, *(known.example[:half] for half in (8, 14, 20, 30))]
     for part in [*own, *HOSTILE]:
-        text = part * (100_000 // len(part) + 1)
+        text = part * (50_000 // len(part) + 1)
         before = time.process_time()
         for _ in known.parse(text, schemas):
             pass
-        if (took := time.process_time() - before) > 1:
+        if (took := time.process_time() - before) > 0.4:
             slow.append((part, took))
     assert slow == []
 
 
-def test_a_megabyte_of_broken_calls() -> None:
+def test_half_a_megabyte_of_broken_calls() -> None:
     """Python's reader of JSON counts the lines before each error, from the beginning of what it is given."""
-    text = "<tool_call>[" * 83_334
+    text = "<tool_call>[" * 41_667
     before = time.process_time()
-    assert len(parsed(text, "hermes")) == 83_334
-    assert time.process_time() - before < 5  # 15 s, where it is given all
+    assert len(parsed(text, "hermes")) == 41_667
+    assert time.process_time() - before < 2  # 4 s, where it is given all
 
 
 @pytest.mark.parametrize("size", [1000, 1024, 1040, 5000])
