@@ -271,7 +271,7 @@ def _quoted(text: str, start: int, end: int) -> bool:
 
 
 def _prose(text: str) -> str:
-    """The text with its blocks of code made unreadable, each character in its place: code is about something."""
+    """The text with its blocks of code blanked, each character in its place: code is about something."""
     return _CODE.sub(lambda code: "`" * len(code[0]), text) if "```" in text else text
 
 
