@@ -31,8 +31,8 @@ def pytest_llmcheck_checks(config: pytest.Config) -> Mapping[str, Callable[..., 
 
 @pytest.hookspec
 def pytest_llmcheck_tool_formats(config: pytest.Config) -> Iterable[ToolFormat]:  # type: ignore[empty-body]
-    """Further formats of tool calls, for chat templates whose format is not known, or is to be read otherwise.
+    """Further formats of tool calls, for chat templates whose format is not known or is to be read otherwise.
 
-    They are asked before our own, in order, whether they recognise a template. Called once, when a model is first
-    given tools.
+    They are asked before our own, in order, whether they recognise a template. Called once, when a model is
+    first given tools.
     """
