@@ -81,6 +81,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_XdistHooks(state), "llmcheck-xdist")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Stop before workers are started that could not say what is wrong."""
+    session.config.stash[STATE].raise_early()
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say which models are active, where a project declares some."""
     return config.stash[STATE].header()
@@ -114,7 +120,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         state.raise_if_wrong()
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Refuse a mark that is wrong, give a test its case, and skip one that is for other models."""
     if item.get_closest_marker(CASES):
@@ -135,7 +140,8 @@ def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Generator[None, object, object]:
     """A module's fixture asks with the module's marks, whichever test came first."""
-    with request.config.stash[STATE].making(fixturedef.argname, request.node):
+    state = request.config.stash[STATE]
+    with state.at(request.node), state.left_open.making(fixturedef.argname, request.node):
         return (yield)
 
 

@@ -20,6 +20,7 @@ from pytest_llmcheck.items import (
     name_in_module,
     nodeid_without_model,
 )
+from pytest_llmcheck.left_open import LeftOpen
 from pytest_llmcheck.marks import marked, settings_at
 from pytest_llmcheck.session.recorder import Recorder
 
@@ -49,10 +50,10 @@ class State:
         self._run: Run | None = None
         self._wrong: LlmcheckError | None = None
         self._report: RunReport | None = None
-        self._left_open: dict[tuple[str, str], tuple[Verdict, ...]] = {}
         self._shared: str | None = None
         self.items: list[pytest.Item] = []
         self.recorder = Recorder()
+        self.left_open = LeftOpen(self.recorder)
 
     # -- which models ---------------------------------------------------------------------------
 
@@ -171,15 +172,27 @@ class State:
         except LlmcheckError:
             return ()  # said when the test is set up
 
+    def raise_early(self) -> None:
+        """Stop a wrongly configured run before it begins, if it has workers or was asked for a model.
+
+        Workers would end without a word, so only this process can say it. Else it is said if a test needs it.
+        """
+        from pytest_llmcheck.reports.header import declares
+
+        option = self._pytest.getoption
+        configured = option("--llm-template") is not None or declares(self._pytest.rootpath)
+        if option("--llm-model") or (option("dist", "no") != "no" and configured):
+            self.raise_if_wrong()
+
     def raise_if_wrong(self) -> None:
-        """Stop the run where the configuration is wrong and tests need it.
+        """Stop the run where the configuration is wrong and tests need it; in a worker, each test says it.
 
         Raises:
             pytest.UsageError: one message, once.
         """
         from pytest_llmcheck.errors import LlmcheckError
 
-        if self.off:
+        if self.off or hasattr(self._pytest, XDIST_WORKER):
             return
         try:
             _ = self.active
@@ -201,9 +214,6 @@ class State:
         try:
             return [*unread, *describe(self.config, self.active)]
         except LlmcheckError as error:
-            # With workers, only this process can say it once; alone, it is said if a test needs a model.
-            if self._pytest.getoption("dist", "no") != "no" or self._pytest.getoption("--llm-model"):
-                raise pytest.UsageError(str(error)) from None
             return [f"llmcheck: {error}"]
 
     # -- the running test -----------------------------------------------------------------------
@@ -216,27 +226,6 @@ class State:
             yield
         finally:
             self._nodes.pop()
-
-    @contextmanager
-    def making(self, fixture: str, node: Any) -> Iterator[None]:
-        """While a fixture of this test, class, module or session is being made."""
-        before = len(self.recorder.undecided)
-        with self.at(node):
-            yield
-        if undecided := self.recorder.undecided[before:]:
-            self._left_open[fixture, node.nodeid] = undecided
-        else:
-            self._left_open.pop((fixture, node.nodeid), None)
-
-    def _inherit(self, item: pytest.Item) -> None:
-        """What a fixture of a wider scope has left open, it leaves open for every test that uses it."""
-        known = self.recorder.undecided
-        for node in item.listchain() if self._left_open else ():
-            for fixture in getattr(item, "fixturenames", ()):
-                for verdict in self._left_open.get((fixture, node.nodeid), ()):
-                    # The test for which it was made has heard it already.
-                    if not any(verdict is other for other in known):
-                        self.recorder.judged(verdict)
 
     def check_before(self, item: pytest.Item) -> None:
         """Before a test that needs a model: its mark is right, and it is meant for this model."""
@@ -309,7 +298,7 @@ class State:
     def complete(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Add to a report what was asked and judged; an undecided test is never reported as passed."""
         if report.when == "setup":
-            self._inherit(item)
+            self.left_open.inherit(item)
         needs_model = NEEDS_MODEL in getattr(item, "fixturenames", ())
         if not needs_model and not self.recorder.anything and UNDECIDED not in item.stash:
             return

@@ -177,9 +177,10 @@ class TestWrongConfiguration:
         result.assert_outcomes(passed=1, skipped=1)
         assert result.ret == 0
 
-    def test_workers(self, project: Project) -> None:
+    @pytest.mark.parametrize("quiet", [(), ("-q",)])
+    def test_workers(self, project: Project, quiet: tuple[str, ...]) -> None:
         project.tests(self.MIXED)
-        result = project.run("-n", "2", using=("xdist",), apart=True)
+        result = project.run("-n", "2", *quiet, using=("xdist",), apart=True)
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         said = [line for line in (*result.outlines, *result.errlines) if "defualt" in line]
         assert said == [f"ERROR: {project.path}/{self.SAYS}"]
