@@ -63,7 +63,7 @@ def test_they_are_named_beside_ours(project: Project) -> None:
         ("{'a': 3}", "*pytest_llmcheck_checks returned 'a': 3; expected a name and a function*"),
         (
             "{'contains': print}",
-            "*pytest_llmcheck_checks: the name 'contains' is taken by pytest-llmcheck; give the check another*",
+            "*pytest_llmcheck_checks: the name 'contains' is taken by pytest-llmcheck; give the check an*",
         ),
     ],
 )
