@@ -30,7 +30,7 @@ NAMES = TEXTS.filter(lambda name: name != "id" and name.strip() != "")
 OBJECTS = st.dictionaries(NAMES, VALUES, min_size=1, max_size=4)
 
 # Each example writes a file.
-FEW = settings(max_examples=40)
+FEW = settings(max_examples=20)
 
 
 @pytest.fixture(scope="module")

@@ -123,7 +123,7 @@ class TestSamplesNeeded:
         st.sampled_from([0.1, 0.5, 0.75, 0.9, 0.95, 1.0]),
         st.sampled_from(["wilson", "clopper-pearson"]),
     )
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=40, deadline=None)
     def test_the_first_number_that_decides(self, seen: tuple[int, int], rate: float, method: Method) -> None:
         """Found again by trying all numbers in turn, in whole numbers."""
         successes, samples = seen

@@ -121,7 +121,7 @@ class TestArguments:
             @pytest.mark.llm_cases("cases.jsonl")
             def test_it(llm, messages, case):
                 assert [m["role"] for m in messages] == [m["role"] for m in case["messages"]] == ["user"]
-                messages.append({"role": "assistant", "content": llm.chat(messages).text})
+                messages.append({"role": "assistant", "content": llm.chat(messages, max_tokens=1).text})
                 case["messages"].clear()
             """,
         )
@@ -347,6 +347,21 @@ class TestMistakes:
         result.assert_outcomes(passed=1, errors=1)
         assert order(result) == ["test_one", "test_other"]
         assert told(result) == [says.format("@pytest.mark.llm_cases of test_it.py::test_one")]
+
+    def test_a_test_that_is_skipped_anyway_tells_no_mistake(self, project: Project) -> None:
+        in_file(
+            project,
+            """
+            @pytest.mark.skip
+            @pytest.mark.llm_cases("missing.jsonl")
+            def test_file(prompt): pass
+
+            @pytest.mark.skip
+            @pytest.mark.llm(unknown=1)
+            def test_mark(llm): pass
+            """,
+        )
+        project.run().assert_outcomes(skipped=2)
 
     def test_given_twice(self, project: Project) -> None:
         write_cases(project, *CAPITALS)

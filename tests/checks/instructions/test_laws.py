@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.support.instruction_texts import Sample
 
 BY_ID = pytest.mark.parametrize("id_", SAMPLES)
-SOME = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOME = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # Lines with all that the instructions look for, in disorder.
 SIGNS = ["***", "******", "*", "-", "[", "]", "<<", ">>", '"', ",", ".", "```", "{", "}", " ", "\n", "\n\n"]
 SAID = [
