@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+from pytest_llmcheck.visible import cut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +19,14 @@ class Status(StrEnum):
     FAILED = "failed"
     INCONCLUSIVE = "inconclusive"
     NOT_APPLICABLE = "not applicable"
+
+
+_ENDED = {
+    Status.PASSED: "passed",
+    Status.FAILED: "failed",
+    Status.INCONCLUSIVE: "is inconclusive",
+    Status.NOT_APPLICABLE: "is not applicable",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +48,32 @@ class Verdict:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def passed(self) -> bool:
+        """True for passed alone: nothing undecided is a pass."""
+        return self.status is Status.PASSED
+
+    @property
+    def failed(self) -> bool:
+        """True for failed alone."""
+        return self.status is Status.FAILED
+
+    @property
     def undecided(self) -> bool:
         """True for inconclusive and not applicable."""
         return self.status in (Status.INCONCLUSIVE, Status.NOT_APPLICABLE)
+
+    def __bool__(self) -> NoReturn:
+        """Refuse to be taken for yes or no: like any object, a failed verdict would be true.
+
+        Raises:
+            TypeError: always; it says what to write instead.
+        """
+        __tracebackhide__ = True
+        check = cut(self.check, 80) or "check"
+        raise TypeError(
+            f"a verdict is neither true nor false ({check} {_ENDED[self.status]}): write reply."
+            f"expect({check}), which fails the test and says why, or ask for .passed, .failed or .status"
+        )
 
 
 class Judged(Protocol):

@@ -82,7 +82,7 @@ class Calls:
 
     def __call__(self, reply: Judged) -> Verdict:
         """Judge the calls of a reply; the score is the share of tool and arguments that is right."""
-        if verdict := _undecided_or_wrong(reply, repr(self), (self,)):
+        if (verdict := _undecided_or_wrong(reply, repr(self), (self,))) is not None:
             return verdict
         made: Sequence[ToolCall] = reply.tool_calls  # type: ignore[attr-defined]  # only a Reply gets here
         compared = [(self.compare(call), call) for call in made if call.name == self.tool]
@@ -138,7 +138,7 @@ class CallsOnly:
 
     def __call__(self, reply: Judged) -> Verdict:
         """Judge all calls of a reply; the score is the share of calls that are as expected."""
-        if verdict := _undecided_or_wrong(reply, repr(self), self.expected):
+        if (verdict := _undecided_or_wrong(reply, repr(self), self.expected)) is not None:
             return verdict
         made: Sequence[ToolCall] = reply.tool_calls  # type: ignore[attr-defined]  # only a Reply gets here
         if not made:
@@ -179,7 +179,7 @@ class CallsNothing:
 
     def __call__(self, reply: Judged) -> Verdict:
         """Judge by whether the reply has any call, broken ones included."""
-        if verdict := not_applicable(reply, repr(self)):
+        if (verdict := not_applicable(reply, repr(self))) is not None:
             return verdict
         made: Sequence[ToolCall] = reply.tool_calls  # type: ignore[attr-defined]  # only a Reply gets here
         found = [trouble for trouble in troubles(reply) if trouble.level == "unreadable"]
@@ -260,7 +260,7 @@ def calls_nothing() -> CallsNothing:
 
 def _undecided_or_wrong(reply: Judged, check: str, expected: Sequence[Calls]) -> Verdict | None:
     """What is to be said before the calls are compared with what is expected."""
-    if verdict := not_applicable(reply, check):
+    if (verdict := not_applicable(reply, check)) is not None:
         return verdict
     known = schemas_given(reply)
     for one in expected:
