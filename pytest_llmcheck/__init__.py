@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         sections,
         sentences,
         similar_to,
+        sound_calls,
         starts_with,
         thought,
         title,
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from pytest_llmcheck.engines.reply import Reply
     from pytest_llmcheck.engines.score import Score
     from pytest_llmcheck.errors import (
+        CheckError,
         ConfigError,
         EngineError,
         LlmcheckError,
@@ -90,6 +92,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BrokenCall",
     "Case",
+    "CheckError",
     "CheckFailed",
     "ConfigError",
     "ConstrainedAndFree",
@@ -156,6 +159,7 @@ __all__ = [
     "sections",
     "sentences",
     "similar_to",
+    "sound_calls",
     "starts_with",
     "text",
     "thought",
@@ -220,6 +224,7 @@ __getattr__, __dir__ = lazily(
             "sections",
             "sentences",
             "similar_to",
+            "sound_calls",
             "starts_with",
             "thought",
             "title",
@@ -232,6 +237,7 @@ __getattr__, __dir__ = lazily(
         "engines.reply": ("Reply",),
         "engines.score": ("Score",),
         "errors": (
+            "CheckError",
             "ConfigError",
             "EngineError",
             "LlmcheckError",

@@ -63,7 +63,20 @@ class SchemaError(LlmcheckError):
         self.keyword = keyword
 
 
-for _error in (LlmcheckError, ConfigError, ModelError, PromptError, EngineError, PatternError, SchemaError):
+class CheckError(LlmcheckError):
+    """A check asks for what no reply could do, such as to call a tool that the request does not have."""
+
+
+for _error in (
+    LlmcheckError,
+    ConfigError,
+    ModelError,
+    PromptError,
+    EngineError,
+    PatternError,
+    SchemaError,
+    CheckError,
+):
     # Shown in failures: the name under which users import it.
     _error.__module__ = "pytest_llmcheck"
 

@@ -46,6 +46,7 @@ from pytest_llmcheck.checks.refusal import does_not_refuse, refuses
 from pytest_llmcheck.checks.repetition import no_repetition
 from pytest_llmcheck.checks.schema import matches_schema
 from pytest_llmcheck.checks.similarity import similar_to
+from pytest_llmcheck.checks.sound_calls import sound_calls
 from pytest_llmcheck.checks.text import contains, equals, matches, one_of
 from pytest_llmcheck.checks.thought import thought
 from pytest_llmcheck.checks.tools import calls, calls_nothing, calls_only
@@ -104,6 +105,7 @@ __all__ = [
     "sections",
     "sentences",
     "similar_to",
+    "sound_calls",
     "starts_with",
     "thought",
     "title",
@@ -120,6 +122,7 @@ HEALTH: tuple[Check, ...] = (
     valid_text(),
     no_control_tokens(),
     closed_thought(),
+    sound_calls(),
 )
 """What every reply is held to without being asked: what holds of any healthy one.
 

@@ -79,7 +79,7 @@ class NotEmpty:
         # That a thought was cut off before the answer is what `finished` says.
         if reply.text.strip() or (thinking is not None and reply.finish_reason != "stop"):
             return Verdict(Status.PASSED, repr(self), "the reply says something", score=1.0)
-        # Calls that cannot be read are no empty reply either; the checks of calls judge them.
+        # Calls that cannot be read are no empty reply either; `sound_calls` judges them.
         if getattr(reply, "tool_calls", ()) or getattr(reply, "broken_calls", ()):
             return Verdict(Status.PASSED, repr(self), "the reply is tool calls", score=1.0)
         got = f"only white space ({shorten(reply.text, 40)})" if reply.text else "an empty reply"

@@ -11,26 +11,29 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pytest_llmcheck.checks.health import cut_off
 from pytest_llmcheck.checks.tool_troubles import (
     Trouble,
+    check_asked,
+    lines_of,
     not_applicable,
-    schemas_given,
-    shown,
+    plain,
+    sound_among,
     spelt,
-    troubles,
 )
 from pytest_llmcheck.engines.judging import is_check
 from pytest_llmcheck.engines.places import odds, token_at
-from pytest_llmcheck.errors import did_you_mean
 from pytest_llmcheck.json_values import Comparison
+from pytest_llmcheck.prompts.tool_calls import BrokenCall
 from pytest_llmcheck.verdict import Status, Verdict
 from pytest_llmcheck.visible import cut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pytest_llmcheck.checks.schema_faults import Fault
     from pytest_llmcheck.prompts.tool_calls import ToolCall
     from pytest_llmcheck.verdict import Check, Judged
 
 _MOST_SHOWN = 5
+_UNSOUND = "not sound, see sound_calls()"
 _WORST = (Status.FAILED, Status.INCONCLUSIVE, Status.NOT_APPLICABLE)
 
 
@@ -53,12 +56,12 @@ class Compared(NamedTuple):
     Attributes:
         status: the worst of its arguments.
         right: how many of the expected arguments are right.
-        problems: for each of the others its name, and what was expected and what came.
+        problems: for each of the others its name, then what was expected and what came, and where.
     """
 
     status: Status
     right: int
-    problems: tuple[tuple[str, str], ...]
+    problems: tuple[tuple[str, Fault], ...]
 
 
 @dataclass(frozen=True)
@@ -82,41 +85,50 @@ class Calls:
 
     def __call__(self, reply: Judged) -> Verdict:
         """Judge the calls of a reply; the score is the share of tool and arguments that is right."""
-        if (verdict := _undecided_or_wrong(reply, repr(self), (self,))) is not None:
+        if (verdict := _undecided(reply, repr(self), (self,))) is not None:
             return verdict
-        made: Sequence[ToolCall] = reply.tool_calls  # type: ignore[attr-defined]  # only a Reply gets here
+        made = sound_among(reply)
         compared = [(self.compare(call), call) for call in made if call.name == self.tool]
         if not compared:
-            return _none_of(reply, repr(self), self.tool, made)
+            return _none_of(reply, repr(self), self.tool)
         best, call = max(compared, key=lambda pair: (pair[0].status is Status.PASSED, pair[0].right))
         score = (1 + best.right) / (1 + len(self.arguments))
-        evidence = {"calls": _plain(made)}
+        evidence = {"calls": plain(made)}
         if not best.problems:
             return Verdict(Status.PASSED, repr(self), f"it calls {spelt(call)}", score, evidence)
-        found = [Trouble("wrong call", f"{key}: {told}", call, key) for key, told in best.problems]
-        lines = [f"the call is {spelt(call)}", *_lines(reply, found)]
+        found = [
+            Trouble("wrong call", f"{key}: {fault.problem}", call, fault) for key, fault in best.problems
+        ]
+        lines = [f"the call is {spelt(call)}", *lines_of(reply, found)]
         if len(made) > 1:
             lines[0] = f"no call is as expected; the nearest is {spelt(call)}"
         return Verdict(best.status, repr(self), "\n".join(lines), score, {"level": "wrong call", **evidence})
 
     def compare(self, call: ToolCall) -> Compared:
         """How a call of the tool compares with the arguments that are expected."""
-        problems: list[tuple[str, str]] = []
+        from pytest_llmcheck.checks.schema_faults import Fault
+
+        problems: list[tuple[str, Fault]] = []
         statuses: set[Status] = set()
         for key, expected in self.arguments:
             if key not in call.arguments:
-                status, told = Status.FAILED, f"expected {expected!r}, it is not given"
-            elif callable(expected):
-                value = call.arguments[key]
-                text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+                problems.append((key, Fault((), f"expected {expected!r}, it is not given", missing=1)))
+                statuses.add(Status.FAILED)
+                continue
+            value = call.arguments[key]
+            is_text = isinstance(value, str)
+            if callable(expected):
+                text = value if is_text else json.dumps(value, ensure_ascii=False)
                 verdict = expected(Argument(text))
-                status, told = verdict.status, f"{verdict.check}: {verdict.reason}"
+                status = verdict.status
+                fault = Fault((key,), f"{verdict.check}: {verdict.reason}", inside=is_text)
             else:
-                same = not Comparison().of(expected, call.arguments[key]).found
+                same = not Comparison().of(expected, value).found
                 status = Status.PASSED if same else Status.FAILED
-                told = f"expected {expected!r}, got {cut(repr(call.arguments[key]), 120)}"
+                told = f"expected {expected!r}, got {cut(repr(value), 120)}"
+                fault = Fault((key,), told, allowed=(expected,) if is_text else ())
             if status is not Status.PASSED:
-                problems.append((key, told))
+                problems.append((key, fault))
                 statuses.add(status)
         worst = next((status for status in _WORST if status in statuses), Status.PASSED)
         return Compared(worst, len(self.arguments) - len(problems), tuple(problems))
@@ -138,28 +150,30 @@ class CallsOnly:
 
     def __call__(self, reply: Judged) -> Verdict:
         """Judge all calls of a reply; the score is the share of calls that are as expected."""
-        if (verdict := _undecided_or_wrong(reply, repr(self), self.expected)) is not None:
+        if (verdict := _undecided(reply, repr(self), self.expected)) is not None:
             return verdict
-        made: Sequence[ToolCall] = reply.tool_calls  # type: ignore[attr-defined]  # only a Reply gets here
-        if not made:
-            return _none_of(reply, repr(self), self.expected[0].tool, made)
-        pairs = _pairs(self.expected, made)
-        score = len(pairs) / max(len(self.expected), len(made))
-        evidence = {"calls": _plain(made)}
-        if len(pairs) == len(self.expected) == len(made):
+        every, sound = _all_calls(reply), sound_among(reply)
+        if not every:
+            return _none_of(reply, repr(self), self.expected[0].tool)
+        pairs = _pairs(self.expected, sound)
+        score = len(pairs) / max(len(self.expected), len(every))
+        evidence = {"calls": plain(sound)}
+        if len(pairs) == len(self.expected) == len(every):
             told = (
                 "it makes exactly this call"
-                if len(made) == 1
-                else f"it makes exactly these {len(made)} calls"
+                if len(every) == 1
+                else f"it makes exactly these {len(every)} calls"
             )
             return Verdict(Status.PASSED, repr(self), told, score, evidence)
-        lines = [f"expected exactly {_calls(len(self.expected))}, got {_calls(len(made))}"]
-        if len(self.expected) == len(made):
-            lines = [f"expected exactly {'this call' if len(made) == 1 else 'these calls'}, got others"]
+        lines = [f"expected exactly {_calls(len(self.expected))}, got {_calls(len(every))}"]
+        if len(self.expected) == len(every):
+            lines = [f"expected exactly {'this call' if len(every) == 1 else 'these calls'}, got others"]
         missing = [check for at, check in enumerate(self.expected) if at not in pairs]
         lines += [f"missing: {check!r}" for check in missing[:_MOST_SHOWN]]
-        others = [call for at, call in enumerate(made) if at not in pairs.values()]
-        lines += _lines(reply, [_unexpected(call, missing) for call in others])
+        others = [call for at, call in enumerate(sound) if at not in pairs.values()]
+        lines += lines_of(reply, [_unexpected(call, missing) for call in others])
+        unsound = _without(every, sound)
+        lines += [f"{_UNSOUND}: {spelt(call)}" for call in unsound[:_MOST_SHOWN]]
         return Verdict(
             Status.FAILED, repr(self), "\n".join(lines), score, {"level": "other calls", **evidence}
         )
@@ -181,23 +195,22 @@ class CallsNothing:
         """Judge by whether the reply has any call, broken ones included."""
         if (verdict := not_applicable(reply, repr(self))) is not None:
             return verdict
-        made: Sequence[ToolCall] = reply.tool_calls  # type: ignore[attr-defined]  # only a Reply gets here
-        found = [trouble for trouble in troubles(reply) if trouble.level == "unreadable"]
-        found += [Trouble("some call", f"it calls {spelt(call)}", call) for call in made]
+        found = [Trouble("some call", f"it {_verb(call)} {spelt(call)}", call) for call in _all_calls(reply)]
         if not found:
             return Verdict(Status.PASSED, repr(self), "it calls no tool", score=1.0)
-        lines = ["expected no call", *_lines(reply, found)]
-        evidence = {"level": "other calls", "calls": _plain(made)}
+        lines = ["expected no call", *lines_of(reply, found)]
+        evidence = {"level": "other calls", "calls": plain(getattr(reply, "tool_calls", ()))}
         return Verdict(Status.FAILED, repr(self), "\n".join(lines), 0.0, evidence)
 
 
 def calls(tool: str, arguments: Mapping[str, Any] | None = None, /, **more: Check | Any) -> Calls:
     """The reply calls a tool, with these arguments among others.
 
-    What a call is, the model's chat template defines (see `Reply.tool_calls`). Whatever else is expected,
-    every call of the reply has to be readable, to name a tool of the request, and to have arguments that are
-    valid under the tool's own JSON Schema. Not applicable where the request gave no tools, or where the
-    format of the template's calls is not known.
+    What a call is, the model's chat template defines (see `Reply.tool_calls`). One that cannot be read, or
+    whose arguments the tool's own JSON Schema refuses, is never taken for the call that is expected; what is
+    wrong with it, `sound_calls` tells, which runs on every reply. Not applicable where the request gave no
+    tools, or where the format of the template's calls is not known. Judging raises `CheckError` where the
+    request has no such tool, or the tool no such argument.
 
     Args:
         tool: its name.
@@ -252,42 +265,38 @@ def calls_only(*expected: Calls | str, **arguments: Check | Any) -> CallsOnly:
 def calls_nothing() -> CallsNothing:
     """The reply calls no tool, though the request gave some.
 
-    What begins like a call and cannot be read fails too. Not applicable where the request gave no tools, or
-    where the format of the template's calls is not known.
+    What begins like a call and cannot be read is a call here. Not applicable where the request gave no
+    tools, or where the format of the template's calls is not known.
     """
     return CallsNothing()
 
 
-def _undecided_or_wrong(reply: Judged, check: str, expected: Sequence[Calls]) -> Verdict | None:
-    """What is to be said before the calls are compared with what is expected."""
-    if (verdict := not_applicable(reply, check)) is not None:
-        return verdict
-    known = schemas_given(reply)
-    for one in expected:
-        if one.tool not in known:
-            reason = f"no tool of this request is called {one.tool!r}: {did_you_mean(one.tool, known)}"
-            return Verdict(Status.FAILED, check, reason, 0.0, {"level": "wrong check"})
-    found = troubles(reply)
-    if not found:
-        return None
-    lines = _lines(reply, found)
-    if found[0].level == "unreadable" and (cut := cut_off(reply)):
-        lines.insert(0, f"it was cut off amid a call; {cut}")
-    evidence = {
-        "level": found[0].level,
-        "problems": [trouble.problem for trouble in found],
-        "calls": _plain(getattr(reply, "tool_calls", ())),
-    }
-    return Verdict(Status.FAILED, check, "\n".join(lines), 0.0, evidence)
+def _undecided(reply: Judged, check: str, expected: Sequence[Calls]) -> Verdict | None:
+    """What is to be said before the calls are compared with what is expected.
+
+    Raises:
+        CheckError: what is expected is nothing that the tools of the request have.
+    """
+    __tracebackhide__ = True
+    if getattr(reply, "tools", ()):
+        for one in expected:
+            check_asked(reply, check, one.tool, (key for key, _ in one.arguments))
+    return not_applicable(reply, check)
 
 
-def _none_of(reply: Judged, check: str, tool: str, made: Sequence[ToolCall]) -> Verdict:
+def _none_of(reply: Judged, check: str, tool: str) -> Verdict:
     """That the tool is not called."""
-    evidence = {"level": "no such call", "calls": _plain(made)}
-    if made:
-        called = ", ".join(spelt(call) for call in made[:_MOST_SHOWN])
-        found = [Trouble("other call", f"expected a call of {tool!r}, got {called}", made[0])]
-        return Verdict(Status.FAILED, check, "\n".join(_lines(reply, found)), 0.0, evidence)
+    every = _all_calls(reply)
+    evidence: dict[str, Any] = {"level": "no such call", "calls": plain(getattr(reply, "tool_calls", ()))}
+    if unsound := [call for call in every if call.name == tool]:
+        reason = f"expected a call of {tool!r}; {_UNSOUND}: {spelt(unsound[0])}"
+        return Verdict(Status.FAILED, check, reason, 0.0, {**evidence, "level": "unsound call"})
+    if every:
+        called = ", ".join(spelt(call) for call in every[:_MOST_SHOWN])
+        found = [Trouble("other call", f"expected a call of {tool!r}, got {called}", every[0])]
+        # Where a broken one went wrong, sound_calls() shows.
+        lines = [found[0].problem] if isinstance(every[0], BrokenCall) else lines_of(reply, found)
+        return Verdict(Status.FAILED, check, "\n".join(lines), 0.0, evidence)
     lines = [f"expected a call of {tool!r}, the reply has no call"]
     if cut := cut_off(reply):
         lines.append(cut)
@@ -300,22 +309,29 @@ def _none_of(reply: Judged, check: str, tool: str, made: Sequence[ToolCall]) -> 
     return Verdict(Status.FAILED, check, "\n".join(lines), 0.0, evidence)
 
 
-def _lines(reply: Judged, found: Sequence[Trouble]) -> list[str]:
-    """The first with its place, the others in a line each."""
-    lines = shown(reply, found[0]) if found else []
-    lines += [trouble.problem for trouble in found[1:_MOST_SHOWN]]
-    more = len(found) - _MOST_SHOWN
-    return [*lines, f"and {more} more"] if more > 0 else lines
+def _all_calls(reply: Judged) -> list[ToolCall | BrokenCall]:
+    """Also those that cannot be read, in the order in which they stand."""
+    every = (*getattr(reply, "tool_calls", ()), *getattr(reply, "broken_calls", ()))
+    return sorted(every, key=lambda call: call.start)
+
+
+def _without(every: Sequence[ToolCall | BrokenCall], some: Sequence[ToolCall]) -> list[ToolCall | BrokenCall]:
+    left_out = {id(call) for call in some}
+    return [call for call in every if id(call) not in left_out]
+
+
+def _verb(call: ToolCall | BrokenCall) -> str:
+    return "begins" if isinstance(call, BrokenCall) else "calls"
 
 
 def _unexpected(call: ToolCall, missing: Sequence[Calls]) -> Trouble:
     """That a call was not expected; and in what it differs from one that was."""
-    told, key = f"not expected: {spelt(call)}", None
+    told, fault = f"not expected: {spelt(call)}", None
     compared = [check.compare(call) for check in missing if check.tool == call.name]
     if problems := max(compared, key=lambda one: one.right).problems if compared else ():
-        key, problem = problems[0]
-        told += f"; {key}: {problem}"
-    return Trouble("other call", told, call, key)
+        key, fault = problems[0]
+        told += f"; {key}: {fault.problem}"
+    return Trouble("other call", told, call, fault)
 
 
 def _pairs(expected: Sequence[Calls], made: Sequence[ToolCall]) -> dict[int, int]:
@@ -357,10 +373,6 @@ def _expected(tool: str, key: object, value: Any) -> Any:
     except (TypeError, ValueError, RecursionError):
         message = f"calls({tool!r}): {key} is to be a JSON value or a check, got {value!r}"
         raise TypeError(message) from None
-
-
-def _plain(made: Sequence[ToolCall]) -> list[dict[str, Any]]:
-    return [{"name": call.name, "arguments": call.arguments} for call in made]
 
 
 def _calls(count: int) -> str:

@@ -1,14 +1,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llmcheck.checks import HEALTH, contains, equals, finished, json_equals, json_field, matches_schema
+from pytest_llmcheck.checks import (
+    HEALTH,
+    all_of,
+    any_of,
+    contains,
+    equals,
+    finished,
+    follows,
+    json_equals,
+    json_field,
+    matches_schema,
+    no_commas,
+    not_,
+)
 from pytest_llmcheck.engines.reply import Reply
 from pytest_llmcheck.engines.types import Fingerprint, FinishReason, Numerics, Prompt, Sampling, Timings
 from pytest_llmcheck.verdict import CheckFailed, Judged, Status, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CUT = (
     "cut at max_tokens: raise max_tokens (in the call, the llm mark or [tool.llmcheck]), "
@@ -124,14 +140,12 @@ def test_unknown_without() -> None:
         reply("a").expect(without=["finishd"])
     assert str(caught.value) == (
         "without=['finishd']: no such health check; known: "
-        "closed_thought, finished, no_control_tokens, not_empty, repetition, valid_text"
+        "closed_thought, finished, no_control_tokens, not_empty, repetition, tool_calls, valid_text"
     )
 
 
 def test_without_is_a_list_of_names() -> None:
-    with pytest.raises(
-        TypeError, match=r"^without takes a list of names, such as"
-    ):
+    with pytest.raises(TypeError, match=r"^without takes a list of names, such as"):
         reply("a").expect(without="finished")
 
 
@@ -243,7 +257,94 @@ def test_a_long_reply_is_cut_in_the_middle() -> None:
     assert len(shown) < 420
 
 
-@pytest.mark.parametrize("wrong", ["hello", finished, None, {"type": "object"}])
-def test_what_is_no_check_is_refused_by_name(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="expect takes checks such as contains"):
+def judges(reply: Judged) -> bool:
+    return True
+
+
+EXPECT = "expect takes checks such as contains('refund'), got"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("hello", "expect takes checks such as contains('hello'), got 'hello'"),
+        (None, f"{EXPECT} None"),
+        ({"type": "object"}, f"{EXPECT} {{'type': 'object'}}"),
+        (type(finished()), f"{EXPECT} <class 'pytest_llmcheck.checks.health.Finished'>"),
+        (type(no_commas()), f"{EXPECT} <class 'pytest_llmcheck.checks.instructions.letters.NoCommas'>"),
+        (finished, f"{EXPECT} a function: write finished()"),
+        (no_commas, f"{EXPECT} a function: write no_commas()"),
+        (contains, f"{EXPECT} a function: write contains(...)"),
+        (judges, f"{EXPECT} a function: write @check('judges') above it"),
+        (lambda reply: True, f"{EXPECT} a function: write check('name')(lambda reply: ...)"),
+        (len, f"{EXPECT} a function: write @check('len') above it"),
+        ([finished()], "expect takes each check by itself: unpack the list, expect(*[...])"),
+        (iter([finished()]), "expect takes each check by itself: unpack the list_iterator, expect(*[...])"),
+        (contains("a")(reply("b")), "expect takes checks, not verdicts: write expect(contains('a'))"),
+    ],
+)
+def test_what_is_no_check_is_refused_with_what_was_meant(wrong: Any, told: str) -> None:
+    with pytest.raises(TypeError) as caught:
         reply("hello").expect(wrong)
+    assert str(caught.value) == told
+
+
+@pytest.mark.parametrize(
+    ("make", "wrong", "told"),
+    [
+        (
+            all_of,
+            no_commas,
+            "all_of takes checks such as contains('refund'), got a function: write no_commas()",
+        ),
+        (any_of, [finished()], "any_of takes each check by itself: unpack the list, any_of(*[...])"),
+        (not_, contains, "not_ takes checks such as contains('refund'), got a function: write contains(...)"),
+        (not_, [finished()], "not_ takes one check: make one of them, such as not_(any_of(*[...]))"),
+        (
+            follows,
+            no_commas,
+            "follows takes instruction checks such as words(at_most=60), got a function: write no_commas()",
+        ),
+        (follows, [no_commas()], "follows takes each check by itself: unpack the list, follows(*[...])"),
+        (
+            lambda wrong: json_field("$.a", wrong),
+            contains,
+            "json_field takes values, and checks such as contains('refund'), got a function: write "
+            "contains(...)",
+        ),
+    ],
+)
+def test_so_is_it_wherever_checks_are_taken(make: Callable[[Any], Any], wrong: Any, told: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        make(wrong)
+    assert str(caught.value) == told
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"rate": 0.9},
+            "one reply has no rate=: ask for many, llm.sample(..., n=100).expect(..., rate=0.9)",
+        ),
+        ({"witout": ["finished"]}, "expect has no witout=; it takes checks and without=[...]"),
+    ],
+)
+def test_what_it_does_not_take(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        reply("hello").expect(contains("h"), **given)
+    assert str(caught.value) == told
+
+
+@dataclass(frozen=True)
+class Yes:
+    name: str = "yes"
+
+    def __call__(self, reply: Judged) -> bool:
+        return True
+
+
+def test_a_check_returns_a_verdict() -> None:
+    with pytest.raises(TypeError) as caught:
+        reply("hello").expect(Yes())  # type: ignore[arg-type]
+    assert str(caught.value) == "the check Yes(name='yes') returned True; a check returns a Verdict"

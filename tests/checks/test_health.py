@@ -68,6 +68,7 @@ def test_names() -> None:
         "valid_text",
         "no_control_tokens",
         "closed_thought",
+        "tool_calls",
     ]
 
 

@@ -11,8 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_llmcheck import SchemaError, Status, calls, calls_nothing, calls_only, contains, matches
-from tests.support.calling import TOOLS, WEATHER, calling, tool
+from pytest_llmcheck import (
+    CheckError,
+    Status,
+    any_of,
+    calls,
+    calls_nothing,
+    calls_only,
+    contains,
+    matches,
+    not_,
+    sound_calls,
+)
+from tests.support.calling import TOOLS, calling, tool
 from tests.support.replies import make_reply
 
 PARIS = '<tool_call>{"name": "get_weather", "arguments": {"city": "Paris", "days": 3}}</tool_call>'
@@ -116,78 +127,49 @@ class TestCalls:
         assert "it names the tool" not in reason(calls("time"), "Sometimes.", tools=tools)
         assert "it names the tool" in reason(calls("time"), "Use time().", tools=tools)
 
-    def test_a_tool_that_the_request_does_not_have(self) -> None:
-        assert reason(calls("get_wether"), PARIS) == (
-            "no tool of this request is called 'get_wether': did you mean 'get_weather'?"
+
+class TestUnsound:
+    """A call that no program could carry out is never the expected one; `sound_calls` tells why."""
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            (PARIS.replace('"Paris"', "Paris"), "a call of 'get_weather' that cannot be read"),
+            (PARIS.replace("3", "0"), "get_weather(city='Paris', days=0)"),
+            (PARIS.replace("days", "day"), "get_weather(city='Paris', day=3)"),
+        ],
+        ids=["unreadable", "out of bounds", "unknown argument"],
+    )
+    def test_a_call_of_the_tool(self, text: str, shown: str) -> None:
+        assert reason(calls("get_weather", city="Paris"), text) == (
+            f"expected a call of 'get_weather'; not sound, see sound_calls(): {shown}"
         )
-
-
-class TestWhateverIsExpected:
-    """What is wrong with any call fails by itself."""
-
-    CHECKS = (calls("get_time"), calls_only("get_time"))
-
-    @pytest.mark.parametrize("check", CHECKS, ids=repr)
-    def test_not_json(self, check: Any) -> None:
-        broken = PARIS.replace('"Paris"', "Paris")
-        assert reason(check, NOW + broken).split("\n") == [
-            "a call of 'get_weather' that cannot be read: expected a JSON value",
-            '": "get_weather", "arguments": {"city": Paris, "days": 3}}</tool_call>',
-            f"{' ' * 40}^",
+        assert reason(calls_only("get_weather", city="Paris"), text).split("\n") == [
+            "expected exactly this call, got others",
+            "missing: calls('get_weather', city='Paris')",
+            f"not sound, see sound_calls(): {shown}",
         ]
+        assert calls_nothing()(calling(text)).failed
+        # Beside a sound one it does not matter to `calls`: the health of the reply tells of it.
+        assert calls("get_weather", city="Paris")(calling(text + PARIS)).passed
 
-    @pytest.mark.parametrize("check", CHECKS, ids=repr)
-    def test_an_unknown_tool(self, check: Any) -> None:
-        assert reason(check, NOW + PARIS.replace("get_w", "getw"), pieces=()).splitlines()[0] == (
-            "it calls 'getweather', which is no tool of this request: did you mean 'get_weather'?"
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            (PARIS.replace('"Paris"', "Paris"), "a call of 'get_weather' that cannot be read"),
+            (PARIS.replace("get_w", "getw"), "getweather(city='Paris', days=3)"),
+        ],
+        ids=["unreadable", "unknown tool"],
+    )
+    def test_another_call(self, text: str, shown: str) -> None:
+        assert reason(calls("get_time"), text).splitlines()[0] == (
+            f"expected a call of 'get_time', got {shown}"
         )
-
-    def test_arguments_that_its_schema_refuses(self) -> None:
-        text = PARIS.replace("city", "town").replace("3", '"three"')
-        check = calls("get_weather")
-        verdict = check(calling(text))
-        assert verdict.reason.splitlines()[0] == "get_weather: 'city' is missing"
-        assert verdict.evidence["level"] == "wrong arguments"
-        assert verdict.evidence["problems"] == [
-            "get_weather: 'city' is missing",
-            'get_weather: days: expected integer, got "three"',
-            "get_weather: 'town' is no argument of this tool: known: city, days, unit",
+        assert reason(calls_only("get_time"), NOW + text).split("\n") == [
+            "expected exactly 1 call, got 2 calls",
+            f"not sound, see sound_calls(): {shown}",
         ]
-
-    def test_the_caret_is_at_the_value(self) -> None:
-        found = reason(
-            calls("get_weather"), PARIS.replace("3", "0"), pieces=[*PIECES[:4], '", "days": ', "0", "}}"]
-        )
-        assert found.split("\n") == [
-            "get_weather: days: expected at least 1, got 0",
-            ' "arguments": {"city": "Paris", "days": 0}}</tool_call>',
-            f"{' ' * 40}^",
-            "the token there: '0' 0.50, '~' 0.25",
-        ]
-
-    def test_a_schema_that_allows_more(self) -> None:
-        open_ = json.loads(json.dumps(WEATHER))
-        open_["function"]["parameters"]["additionalProperties"] = {"type": "string"}
-        text = PARIS.replace('"days": 3', '"town": "x"')
-        assert calls("get_weather")(calling(text, tools=[open_])).status is Status.PASSED
-        assert reason(calls("get_weather"), text.replace('"x"', "1"), tools=[open_]).splitlines()[0] == (
-            "get_weather: town: expected string, got 1"
-        )
-
-    def test_cut_off(self) -> None:
-        found = reason(calls("get_weather"), PARIS[:50], finish_reason="length").splitlines()
-        assert found[0].startswith("it was cut off amid a call; it was cut at max_tokens: raise max_tokens")
-        assert found[1] == "a call of 'get_weather' that cannot be read: a string that is never closed"
-
-    def test_a_schema_that_is_itself_wrong(self) -> None:
-        tools = [tool("get_time", zone={"type": "strnig"})]
-        with pytest.raises(SchemaError, match=r"the parameters of the tool 'get_time': .*not valid at"):
-            calls("get_time")(calling(NOW, tools=tools))
-
-    def test_a_schema_without_end(self) -> None:
-        tools = [{"type": "function", "function": {"name": "get_time", "parameters": {"$ref": "#"}}}]
-        with pytest.raises(SchemaError, match=r"the parameters of the tool 'get_time': .*without end"):
-            calls("get_time")(calling(NOW, tools=tools))
+        assert calls_only("get_time")(calling(NOW + text)).score == 0.5
 
     @pytest.mark.parametrize(
         "text",
@@ -203,14 +185,61 @@ class TestWhateverIsExpected:
         ids=range(7),
     )
     def test_a_message_fits_a_screen(self, text: str) -> None:
-        for check in (calls("get_time"), calls_only("get_time"), calls_nothing()):
+        for check in (calls("get_time"), calls_only("get_time"), calls_nothing(), sound_calls()):
             lines = reason(check, text).splitlines()
             assert len(lines) < 12
             assert max(map(len, lines)) < 240
 
-    def test_a_tool_without_parameters(self) -> None:
-        tools = [{"type": "function", "function": {"name": "get_time"}}]
-        assert calls("get_time")(calling(NOW, tools=tools)).status is Status.PASSED
+
+class TestWrongChecks:
+    """What no model could do is an error, whatever the check is part of."""
+
+    @pytest.mark.parametrize(
+        "within", [lambda check: check, not_, lambda check: any_of(check, calls_nothing())]
+    )
+    @pytest.mark.parametrize("text", [PARIS, "It is noon."])
+    def test_a_tool_that_the_request_does_not_have(self, within: Any, text: str) -> None:
+        for check in (calls("get_wether"), calls_only("get_wether")):
+            with pytest.raises(CheckError) as caught:
+                within(check)(calling(text))
+            assert str(caught.value) == (
+                f"{check!r}: no tool of the request is called 'get_wether': did you mean 'get_weather'?"
+            )
+
+    def test_no_name_is_near(self) -> None:
+        with pytest.raises(CheckError, match=r"called 'x': known: get_time, get_weather$"):
+            calls("x")(calling(PARIS))
+
+    def test_an_argument_that_the_tool_does_not_have(self) -> None:
+        with pytest.raises(CheckError) as caught:
+            not_(calls("get_weather", cty="Paris"))(calling(PARIS))
+        assert str(caught.value) == (
+            "calls('get_weather', cty='Paris'): get_weather has no argument 'cty': did you mean 'city'?"
+        )
+
+    @pytest.mark.parametrize(
+        ("more", "known"),
+        [
+            ({"additionalProperties": False}, True),
+            ({"additionalProperties": True}, False),
+            ({"patternProperties": {"^t": {}}}, False),
+            ({"patternProperties": {"^t": {}}, "additionalProperties": False}, False),
+            ({"anyOf": [{"properties": {"town": {}}}]}, False),
+        ],
+        ids=str,
+    )
+    def test_what_the_schema_leaves_open_is_no_mistake(self, more: dict[str, Any], known: bool) -> None:
+        tools = json.loads(json.dumps(TOOLS))
+        tools[0]["function"]["parameters"] |= more
+        check, reply = calls("get_weather", town="Paris"), calling(PARIS, tools=tools)
+        if known:
+            with pytest.raises(CheckError, match="has no argument 'town': known: city, days, unit"):
+                check(reply)
+        else:
+            assert check(reply).failed
+
+    def test_without_tools_nothing_is_known(self) -> None:
+        assert calls("get_wether")(make_reply(PARIS)).status is Status.NOT_APPLICABLE
 
 
 class TestCallsOnly:
@@ -263,9 +292,11 @@ class TestCallsNothing:
         ]
 
     def test_half_a_call(self) -> None:
-        assert reason(calls_nothing(), "<tool_call>{").splitlines()[:2] == [
+        assert reason(calls_nothing(), "<tool_call>{").split("\n") == [
             "expected no call",
-            "a call that cannot be read: expected a key in double quotes",
+            "it begins a call that cannot be read",
+            "<tool_call>{",
+            "^",
         ]
 
 

@@ -128,6 +128,28 @@ def test_text_that_is_a_call(project: Project) -> None:
     assert [call.problem for call in reply.broken_calls] == ["a string that is never closed"]
 
 
+def test_a_broken_call_is_not_the_answer_of_a_model_that_calls_nothing(project: Project) -> None:
+    held(project, HERMES, '<tool_call>{"name": "f", "arguments": {"city": Oslo}}</tool_call>')
+    project.tests(
+        dedent("""
+        from said import SAID, TOOLS
+        from pytest_llmcheck import calls, not_
+
+        def test_broken(llm):
+            llm.chat("What is it?", tools=TOOLS, constrain=SAID, max_tokens=200).expect(not_(calls("f")))
+
+        def test_wrong_check(llm):
+            llm.chat("What is it?", tools=TOOLS, constrain=SAID, max_tokens=200).expect(not_(calls("g")))
+        """)
+    )
+    result = project.run()
+    result.assert_outcomes(failed=2)
+    told = "\n".join(errors(result))
+    assert "sound_calls(): a call of 'f' that cannot be read: expected a JSON value" in told
+    assert "CheckError: calls('g'): no tool of the request is called 'g': known: f" in told
+    result.stdout.no_fnmatch_line("*pytest_llmcheck/checks*")
+
+
 def test_what_it_thinks_of_calling(project: Project) -> None:
     call = '<tool_call>\n{{"name": "f", "arguments": {{"city": "{}"}}}}\n</tool_call>'
     held(project, HERMES, f"<think>\n{call.format('Rome')}\n</think>\n\n{call.format('Oslo')}")
