@@ -193,9 +193,14 @@ def no_comma(draw: st.DrawFn) -> Sample:
     return Sample({}, " ".join(words), f"{' '.join(words[:place])}, {' '.join(words[place:])}")
 
 
+LEFT_OPEN = [["ne", "hi"], ["ru", "bg"]]
+"""The two of all 870 pairs of languages whose second text might be in the first language too."""
+
+
 @st.composite
 def response_language(draw: st.DrawFn) -> Sample:
-    right, wrong = draw(st.lists(st.sampled_from([*ARTICLE_1]), min_size=2, max_size=2, unique=True))
+    pairs = st.lists(st.sampled_from([*ARTICLE_1]), min_size=2, max_size=2, unique=True)
+    right, wrong = draw(pairs.filter(lambda pair: pair not in LEFT_OPEN))
     return Sample({"language": right}, ARTICLE_1[right], ARTICLE_1[wrong])
 
 

@@ -21,6 +21,7 @@ from pytest_llmcheck.checks.instructions.base import (
     whole,
     written,
 )
+from pytest_llmcheck.checks.instructions.called import by_name
 from pytest_llmcheck.checks.instructions.sentence_ends import sentence_starts
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class NthParagraphStartsWith(Instruction):
         return Finding(False, reason, place, evidence | {"first_word": first})
 
 
+@by_name
 def words(*, at_least: int | None = None, at_most: int | None = None, exactly: int | None = None) -> Check:
     r"""So many words: runs of letters, digits and underscores (``\w+``), so that "don't" is two.
 
@@ -131,6 +133,7 @@ def words(*, at_least: int | None = None, at_most: int | None = None, exactly: i
     return Words(bounds("words", at_least, at_most, exactly))
 
 
+@by_name
 def sentences(
     *, at_least: int | None = None, at_most: int | None = None, exactly: int | None = None
 ) -> Check:
@@ -151,6 +154,7 @@ def sentences(
     return Sentences(bounds("sentences", at_least, at_most, exactly))
 
 
+@by_name
 def paragraphs(
     exactly: int | None = None, *, at_least: int | None = None, at_most: int | None = None
 ) -> Check:
@@ -172,6 +176,7 @@ def paragraphs(
     return Paragraphs(bounds("paragraphs", at_least, at_most, exactly))
 
 
+@by_name
 def nth_paragraph_starts_with(nth: int, word: str, *, paragraphs: int | None = None) -> Check:
     r"""The n-th paragraph starts with a word, in any letter case; paragraphs are parted by ``\n\n``.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.checks.instructions.base import Finding, Instruction, explain, written
+from pytest_llmcheck.engines.judging import no_check
 from pytest_llmcheck.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ class Judgement:
 def loose_variants(text: str) -> tuple[str, ...]:
     r"""The eight readings of a text by which IFEval forgives a model its small talk and its Markdown.
 
-    Zhou et al. 2023 (arXiv:2311.07911), section 2.2: the text itself, without its first line, without its
-    last line, without both, and each of these with every ``*`` removed. Those that repeat another are left
-    out.
+    The "loose" criterion of Zhou et al. 2023 (arXiv:2311.07911): the text itself, without its first line,
+    without its last line, without both, and each of these with every ``*`` removed. Those that repeat
+    another are left out.
     """
     lines = text.split("\n")
     cut = [text, *("\n".join(kept).strip() for kept in (lines[1:], lines[:-1], lines[1:-1]))]
@@ -110,7 +111,7 @@ def follows(*instructions: Check) -> Check:
     The verdict is the strict one, as is that of an instruction that stands alone in ``expect``. Loosely, an
     instruction is followed if one of the `loose_variants` of the reply follows it. The score is the share
     that is followed strictly. Where one cannot be decided and none is broken, the verdict is inconclusive.
-    Source: Zhou et al. 2023 (arXiv:2311.07911), section 2.2.
+    Source: Zhou et al. 2023 (arXiv:2311.07911).
 
     Args:
         instructions: such as ``words(at_most=60)`` and ``no_commas()``.
@@ -130,8 +131,7 @@ def _instructions(function: str, checks: Iterable[object]) -> tuple[Instruction,
     given = tuple(checks)
     for check in given:
         if not isinstance(check, Instruction):
-            message = f"{function} takes instruction checks such as words(at_most=60), got {check!r}"
-            raise TypeError(message)
+            raise TypeError(no_check(function, check, "instruction checks such as words(at_most=60)"))
     return given  # type: ignore[return-value]  # each was looked at
 
 

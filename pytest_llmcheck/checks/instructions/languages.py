@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ _SURE, _RULED_OUT = 0.7, 0.01
 # Below it even the likeliest language is a guess, as where the text has no words.
 _SOME_LANGUAGE = 0.3
 _NO_LANGUAGE = "zxx"
+_SUBTAG = re.compile("[-_]")
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,7 +86,9 @@ def known_code(what: str, code: object) -> str:
     code = phrase(what, code)
     if code not in LANGUAGES:
         by_name = {name.lower(): known for known, name in LANGUAGES.items()}
-        hint = did_you_mean(by_name.get(code.lower(), code), LANGUAGES)
+        # Of "de-DE", a code of BCP 47, the language comes first.
+        meant = _SUBTAG.split(code.lower(), maxsplit=1)[0]
+        hint = did_you_mean(by_name.get(code.lower(), meant), LANGUAGES)
         message = f"{what} takes a code of ISO 639-1, such as 'de', got {code!r}; {hint}"
         raise ValueError(message)
     return code

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.checks.instructions.base import Counted, Finding, Instruction, bounds, phrase, written
+from pytest_llmcheck.checks.instructions.called import by_name
 from pytest_llmcheck.checks.instructions.languages import Language, known_code
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def no_commas() -> Check:
     return NoCommas()
 
 
+@by_name
 def letter_frequency(
     letter: str, *, at_least: int | None = None, at_most: int | None = None, exactly: int | None = None
 ) -> Check:
@@ -131,6 +133,7 @@ def letter_frequency(
     return LetterFrequency(limits, letter.lower())
 
 
+@by_name
 def capital_words(
     *, at_least: int | None = None, at_most: int | None = None, exactly: int | None = None
 ) -> Check:
@@ -151,6 +154,7 @@ def capital_words(
     return CapitalWords(bounds("capital_words", at_least, at_most, exactly))
 
 
+@by_name
 def uppercase(*, language: str | None = None) -> Check:
     """Every letter that has a case is a capital, and there is one.
 
@@ -167,6 +171,7 @@ def uppercase(*, language: str | None = None) -> Check:
     return InCase(True, _language("uppercase", language))
 
 
+@by_name
 def lowercase(*, language: str | None = None) -> Check:
     """Every letter that has a case is a small one, and there is one.
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.checks.instructions.base import Counted, Finding, Instruction, bounds, phrase, written
+from pytest_llmcheck.checks.instructions.called import by_name
 from pytest_llmcheck.strict_json import NotJSONError, line_and_column, parse
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ class TwoResponses(Instruction):
         return Finding(True, "2 different responses", evidence=evidence)
 
 
+@by_name
 def bullets(exactly: int | None = None, *, at_least: int | None = None, at_most: int | None = None) -> Check:
     """So many Markdown bullet points: lines that begin with ``*`` (and no second one) or ``-``.
 
@@ -183,6 +185,7 @@ def bullets(exactly: int | None = None, *, at_least: int | None = None, at_most:
     return Bullets(bounds("bullets", at_least, at_most, exactly))
 
 
+@by_name
 def highlighted(
     *, at_least: int | None = None, at_most: int | None = None, exactly: int | None = None
 ) -> Check:
@@ -204,6 +207,7 @@ def highlighted(
     return Highlighted(bounds("highlighted", at_least, at_most, exactly))
 
 
+@by_name
 def sections(
     *,
     marker: str = "Section",
@@ -230,6 +234,7 @@ def sections(
     return Sections(bounds("sections", at_least, at_most, exactly), phrase("sections: marker", marker))
 
 
+@by_name
 def placeholders(
     *, at_least: int | None = None, at_most: int | None = None, exactly: int | None = None
 ) -> Check:

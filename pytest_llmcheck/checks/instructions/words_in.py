@@ -16,6 +16,7 @@ from pytest_llmcheck.checks.instructions.base import (
     phrases,
     written,
 )
+from pytest_llmcheck.checks.instructions.called import by_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,6 +138,7 @@ def forbidden(*words: str) -> Check:
     return Forbidden(phrases("forbidden", words))
 
 
+@by_name
 def keyword_frequency(
     word: str, *, at_least: int | None = None, at_most: int | None = None, exactly: int | None = None
 ) -> Check:

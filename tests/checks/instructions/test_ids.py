@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import pytest_llmcheck as checks
+import pytest_llmcheck.checks.instructions as room
 from pytest_llmcheck.checks.instructions import INSTRUCTIONS, instruction
 
 if TYPE_CHECKING:
@@ -194,6 +195,11 @@ def test_errors_of_ids(id_: str, parameters: dict[str, Any], error: type[Excepti
             "language takes a code of ISO 639-1, such as 'de', got 'german'; did you mean 'de'?",
         ),
         (
+            lambda: checks.language("de-DE"),
+            ValueError,
+            "language takes a code of ISO 639-1, such as 'de', got 'de-DE'; did you mean 'de'?",
+        ),
+        (
             lambda: checks.uppercase(language="EN"),
             ValueError,
             "uppercase: language takes a code of ISO 639-1, such as 'de', got 'EN'; did you mean 'en'?",
@@ -203,3 +209,57 @@ def test_errors_of_ids(id_: str, parameters: dict[str, Any], error: type[Excepti
 def test_errors_of_functions(make: Callable[[], object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
         make()
+
+
+COUNTS = ["words", "sentences", "capital_words", "highlighted", "placeholders"]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        *(
+            (f"{name}(60)", f"{name} takes at_least=, at_most= or exactly= by name: write {name}(exactly=60)")
+            for name in COUNTS
+        ),
+        *(
+            (
+                f"{name}('x', 2)",
+                f"{name} takes at_least=, at_most= or exactly= by name: write {name}('x', exactly=2)",
+            )
+            for name in ("keyword_frequency", "letter_frequency")
+        ),
+        (
+            "sections(3)",
+            "sections takes marker=, at_least=, at_most= or exactly= by name: write sections(exactly=3)",
+        ),
+        ("sections('Day', 3)", "sections takes marker=, at_least=, at_most= or exactly= by name"),
+        ("words(60, at_most=80)", "words takes at_least=, at_most= or exactly= by name"),
+        ("words('60')", "words takes at_least=, at_most= or exactly= by name"),
+        ("paragraphs(3, 4)", "paragraphs takes at_least= or at_most= by name"),
+        ("bullets(3, 4)", "bullets takes at_least= or at_most= by name"),
+        (
+            "nth_paragraph_starts_with(1, 'The', 2)",
+            "nth_paragraph_starts_with takes paragraphs= by name: "
+            "write nth_paragraph_starts_with(1, 'The', paragraphs=2)",
+        ),
+        ("uppercase('en')", "uppercase takes language= by name: write uppercase(language='en')"),
+        ("lowercase('en')", "lowercase takes language= by name: write lowercase(language='en')"),
+        ("words(atmost=60)", "words has no atmost=; did you mean 'at_most'?"),
+        ("bullets(number=3)", "bullets has no number=; known: at_least, at_most, exactly"),
+    ],
+)
+def test_calls_that_python_would_refuse(call: str, message: str) -> None:
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        eval(call, {**vars(room)})
+
+
+@pytest.mark.parametrize(
+    ("call", "same"),
+    [
+        ("paragraphs(3)", "paragraphs(exactly=3)"),
+        ("bullets(3)", "bullets(exactly=3)"),
+        ("keyword_frequency(word='x', exactly=2)", "keyword_frequency('x', exactly=2)"),
+    ],
+)
+def test_calls_that_mean_the_same(call: str, same: str) -> None:
+    assert eval(call, {**vars(room)}) == eval(same, {**vars(room)})
