@@ -216,6 +216,11 @@ class _XdistHooks:
         """Know the name under which the workers of this run meet."""
         self._state.workers_meet_at(node.workerinput["testrunuid"])
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """Know the order of the tests; workers end them in another, but all collect the same."""
+        self._state.collected = ids
+
 
 def _cases(config: pytest.Config) -> CaseTests:
     """Asked for where a test carries the mark, and nowhere else."""

@@ -42,7 +42,14 @@ SNAPSHOT = pytest.StashKey["LlmSnapshot"]()
 
 
 class State:
-    """What one process of a run knows. Cheap to make; pytest makes one for every run of any project."""
+    """What one process of a run knows. Cheap to make; pytest makes one for every run of any project.
+
+    Attributes:
+        items: the tests of this process that need a model.
+        collected: ids of all tests that the workers of pytest-xdist run, in the order of a run without them.
+        recorder: hears what is asked and judged.
+        left_open: what fixtures left undecided.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self._pytest = config
@@ -52,6 +59,7 @@ class State:
         self._report: RunReport | None = None
         self._shared: str | None = None
         self.items: list[pytest.Item] = []
+        self.collected: list[str] = []
         self.recorder = Recorder()
         self.left_open = LeftOpen(self.recorder)
 
@@ -348,6 +356,7 @@ class State:
         if self._report is not None:
             from pytest_llmcheck.reports.terminal import summarise
 
+            self._report.sort(self.collected)
             summarise(terminal, self._report)
 
     def finish(self, session: pytest.Session, exit_status: int) -> None:

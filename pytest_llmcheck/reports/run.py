@@ -20,6 +20,7 @@ from pytest_llmcheck.session.record import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pytest
@@ -124,6 +125,11 @@ class RunReport:
         if line.replies:
             self.made_of.setdefault(line.model, line.replies[0].fingerprint)
         self.lines.append(msgspec.structs.replace(line, replies=()))
+
+    def sort(self, ids: Sequence[str]) -> None:
+        """Bring the lines into the order of these ids; those of others stay behind, as they came."""
+        places = {nodeid: place for place, nodeid in enumerate(ids)}
+        self.lines.sort(key=lambda line: places.get(line.nodeid, len(places)))
 
     def end(self, exit_status: int) -> None:
         """The session is over."""

@@ -17,6 +17,7 @@ COLOURS = {"passed": "green", "FAILED": "red", "ERROR": "red", "undecided": "yel
 BAD = ("failed", "error")
 UNDECIDED = (Status.INCONCLUSIVE, Status.NOT_APPLICABLE)
 MOST_REASON_LINES = 6
+MOST_UNDECIDED = 5
 
 
 def summarise(terminal: pytest.TerminalReporter, report: RunReport) -> None:
@@ -44,6 +45,10 @@ def summarise(terminal: pytest.TerminalReporter, report: RunReport) -> None:
             terminal.write_line(f"  {line}")
         if len(reason) > MOST_REASON_LINES:
             terminal.write_line("  ... (whole above)")
+    if open_ := undecided(report.lines):
+        terminal.write_line("")
+        for said in open_:
+            terminal.write_line(said)
     if said := from_cache(report.cached, report.replies):
         terminal.write_line(said)
     for note in report.notes:
@@ -69,6 +74,24 @@ def shown(line: TestLine) -> str:
     if line.outcome == "skipped" and any(verdict.status in UNDECIDED for verdict in line.verdicts):
         return "undecided"
     return line.outcome
+
+
+def undecided(lines: list[TestLine]) -> list[str]:
+    """The tests that could not be decided, and the first line of why, once; empty if there are none."""
+    tests = [line for line in lines if shown(line) == "undecided"]
+    if not tests:
+        return []
+    by_reason: dict[str, list[str]] = {}
+    for test in tests[:MOST_UNDECIDED]:
+        first = next(verdict for verdict in test.verdicts if verdict.status in UNDECIDED)
+        reason = f"{first.status}: {first.check}: {first.reason}".partition("\n")[0]
+        by_reason.setdefault(reason, []).append(test.nodeid)
+    said = ["undecided, which is neither passed nor failed:"]
+    for reason, ids in by_reason.items():
+        said += [*(f"  {nodeid}" for nodeid in ids), f"    {reason}"]
+    if (more := len(tests) - MOST_UNDECIDED) > 0:
+        said.append(f"  and {more} more; -rs lists all")
+    return said
 
 
 def _table(terminal: pytest.TerminalReporter, lines: list[TestLine], models: list[str]) -> None:

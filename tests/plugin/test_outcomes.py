@@ -139,9 +139,40 @@ class TestUndecided:
             "test_it.py::test_passed        passed",
         ]
 
+    def test_the_reason_is_told_without_asking(self, project: Project) -> None:
+        project.tests(self.SOURCE)
+        assert table(project.run())[-6:] == [
+            "",
+            "undecided, which is neither passed nor failed:",
+            "  test_it.py::test_inconclusive",
+            "    inconclusive: unsure(): 5 samples cannot tell",
+            "  test_it.py::test_inapplicable",
+            "    not applicable: unsure(): no clock",
+        ]
+
+    def test_the_reasons_of_many_on_two_models(self, project: Project) -> None:
+        project.tests(
+            HEAD + "@pytest.mark.parametrize('case', [1, 2, 3, 4])\n"
+            "def test_a(llm, case): llm.chat('one').expect(Unsure(reason=f'case {case // 2}\\nmore'))\n"
+        )
+        assert table(project.run("--llm-model", "all"))[8:] == [
+            "",
+            "undecided, which is neither passed nor failed:",
+            "  test_it.py::test_a[1-f16]",
+            "  test_it.py::test_a[1-q4]",
+            "    inconclusive: unsure(): case 0",
+            "  test_it.py::test_a[2-f16]",
+            "  test_it.py::test_a[3-f16]",
+            "    inconclusive: unsure(): case 1",
+            "  test_it.py::test_a[4-f16]",
+            "    inconclusive: unsure(): case 2",
+            "  and 3 more; -rs lists all",
+        ]
+
     def test_strict_fails_it(self, project: Project) -> None:
         project.tests(self.SOURCE)
         result = project.run("--llm-strict")
+        assert not [line for line in table(result) if "undecided" in line]
         assert result.ret == pytest.ExitCode.TESTS_FAILED
         result.assert_outcomes(passed=1, failed=3)
         prompt = [
