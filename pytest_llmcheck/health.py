@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from pytest_llmcheck.engines.judging import is_check
+from pytest_llmcheck.engines.judging import is_check, no_check
 from pytest_llmcheck.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def health_checks(config: pytest.Config) -> tuple[Check, ...]:
     """Ours, then those of plugins in the order in which pluggy calls them.
 
     Raises:
-        ConfigError: a plugin gave something else than checks, or one under a name that is taken.
+        ConfigError: a plugin's hook raised, or gave something else than checks, or one under a name that is
+            taken.
     """
     from pytest_llmcheck.checks import HEALTH
 
@@ -31,7 +33,11 @@ def health_checks(config: pytest.Config) -> tuple[Check, ...]:
     for one in implementations:
         # Each by itself, so that the plugin at fault can be named.
         others = [other.plugin for other in implementations if other.plugin is not one.plugin]
-        for given in manager.subset_hook_caller(HOOK, others)(config=config):
+        try:
+            returned = manager.subset_hook_caller(HOOK, others)(config=config)
+        except Exception as error:
+            raise ConfigError(f"{HOOK} of {one.plugin_name} raised {_told(error)}") from None
+        for given in returned:
             for check in _checks(given, one.plugin_name):
                 if check.name in found:
                     raise ConfigError(
@@ -48,9 +54,13 @@ def _checks(given: object, plugin: str) -> tuple[Check, ...]:
         raise ConfigError(f"{HOOK} of {plugin} returned {given!r}; it must return a list of checks")
     checks = tuple(given)
     for check in checks:
-        if not is_check(check) or isinstance(check, type):
-            raise ConfigError(
-                f"{HOOK} of {plugin} returned {check!r}, which is no check: "
-                "it needs a name and __call__(reply) -> Verdict"
-            )
+        if not is_check(check):
+            raise ConfigError(f"{HOOK} of {plugin}: {no_check('it', check)}")
     return checks
+
+
+def _told(error: Exception) -> str:
+    """An error and the line that raised it."""
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    shown = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"{shown} ({frame.f_code.co_filename}:{line})"

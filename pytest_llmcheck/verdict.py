@@ -39,6 +39,9 @@ class Verdict:
         reason: why, in one or a few lines; what was expected and what came.
         score: share of the check that holds, 0 to 1, where that means something.
         evidence: JSON-like details for reports.
+
+    Raises:
+        TypeError: the status is none, such as the text ``"failed"``, of which nothing would fail.
     """
 
     status: Status
@@ -46,6 +49,11 @@ class Verdict:
     reason: str
     score: float | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        __tracebackhide__ = True
+        if not isinstance(self.status, Status):
+            raise TypeError(f"the status of a verdict is one such as Status.FAILED, got {self.status!r:.80}")
 
     @property
     def passed(self) -> bool:

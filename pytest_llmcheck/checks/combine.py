@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmcheck.engines.judging import is_check
+from pytest_llmcheck.engines.judging import is_check, no_check
 from pytest_llmcheck.strict_json import line_and_column, point_at
 from pytest_llmcheck.verdict import Status, Verdict, so_many
 
@@ -176,6 +176,8 @@ def not_(check: Check) -> Check:
         TypeError: it is no check.
     """
     __tracebackhide__ = True
+    if isinstance(check, list | tuple):
+        raise TypeError("not_ takes one check: make one of them, such as not_(any_of(*[...]))")
     return Not(*checked("not_", (check,)))
 
 
@@ -191,8 +193,7 @@ def checked(name: str, checks: tuple[Check, ...]) -> tuple[Check, ...]:
         raise ValueError(f"{name}() judges nothing; give checks, such as {name}(contains('refund'))")
     for check in checks:
         if not is_check(check):
-            hint = repr(check) if isinstance(check, str) else "'refund'"
-            raise TypeError(f"{name} takes checks such as contains({hint}), got {check!r}")
+            raise TypeError(no_check(name, check))
     return checks
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmcheck.checks.combine import worst
 from pytest_llmcheck.checks.json_reply import NoJsonError, checked_extract, json_of
 from pytest_llmcheck.checks.spelling import common_length
-from pytest_llmcheck.engines.judging import is_check
+from pytest_llmcheck.engines.judging import is_check, no_check
 from pytest_llmcheck.engines.pointing import odds_at, pointed
 from pytest_llmcheck.json_places import Place, place_of
 from pytest_llmcheck.json_values import (
@@ -267,7 +267,7 @@ def json_field(path: str, check_or_value: Check | Any, extract: Extract = "stric
         raise type(error)(f"json_field: {error}") from None
     if callable(check_or_value) and not is_check(check_or_value):
         raise TypeError(
-            f"json_field takes a check such as contains('refund'), or a value; got {check_or_value!r}"
+            no_check("json_field", check_or_value, "values, and checks such as contains('refund')")
         )
     check = check_or_value if is_check(check_or_value) else JsonIs(_as_json(check_or_value, "json_field"))
     return JsonField(parsed, path, check, extract)

@@ -75,15 +75,22 @@ class OwnCheck:
             error.add_note(f"in the check {self!r} ({_place(self.function)}), on {shorten(reply.text, 160)}")
             raise
         if isinstance(said, Verdict):
-            return replace(said, check=repr(self))
+            return replace(said, check=repr(self), score=self._score(said.score))
         if isinstance(said, bool):
             return self._verdict(said, "it holds" if said else self._failed())
-        if isinstance(said, str) and said.strip():
+        if isinstance(said, str) and said.strip() and not isinstance(said, Status):
             return self._verdict(False, said)
         raise TypeError(f"the check {self!r} ({_place(self.function)}) returned {said!r:.80}: {_RETURNS}")
 
     def _verdict(self, holds: bool, reason: str) -> Verdict:
         return Verdict(Status.PASSED if holds else Status.FAILED, repr(self), reason, float(holds))
+
+    def _score(self, score: object) -> float | None:
+        __tracebackhide__ = True
+        if score is None or (isinstance(score, int | float) and 0 <= score <= 1):
+            return score
+        where = _place(self.function)
+        raise TypeError(f"the check {self!r} ({where}) returned score={score!r:.80}; it is a float, 0 to 1")
 
     def _failed(self) -> str:
         """What is known of a function that said no more than False."""

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pytest_llmcheck.engines.reply import shorten
+from pytest_llmcheck.errors import CheckError
 from pytest_llmcheck.verdict import Status, Verdict
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _LONGEST = 6
 _BETA = 2
+_ROUNDING = 1e-3
+"""By so much a cosine may exceed 1; half precision has three digits."""
 
 
 def chrf(hypothesis: str, reference: str) -> tuple[float, float, float]:
@@ -75,7 +78,7 @@ class SimilarTo:
         """Judge by the measure.
 
         Raises:
-            TypeError: the user's measure gave something that is no number; what it raises itself goes on.
+            CheckError: the user's measure gave no number up to 1; what it raises itself goes on.
         """
         if self.by is None:
             value, precision, recall = chrf(reply.text, self.text)
@@ -83,7 +86,7 @@ class SimilarTo:
             evidence = {"chrF2": value, "precision": precision, "recall": recall}
         else:
             value = _measured(self.by, reply.text, self.text)
-            measured, score = f"{_called(self.by)} {value:.3f}", min(1.0, max(0.0, value))
+            measured, score = f"{_called(self.by)} {value:.3f}", max(0.0, value)
             evidence = {_called(self.by): value}
         if value >= self.at_least:
             return Verdict(Status.PASSED, repr(self), measured, score, evidence)
@@ -99,9 +102,10 @@ def similar_to(text: str, *, at_least: float, by: Callable[[str, str], float] | 
 
     Args:
         text: a good reply.
-        at_least: the lowest score that passes; from 0 to 1, and with `by` what that function gives.
-        by: another measure, of the reply and the text, such as the cosine of two embeddings. Its value, cut
-            to 0 and 1, is the score.
+        at_least: the lowest score that passes; above 0, up to 1.
+        by: another measure, of the reply and the text, such as the cosine of two embeddings: 1 for the same,
+            0 and below for nothing in common. Where it gives anything else, such as a percentage, judging
+            raises `CheckError`, which fails the test whatever the check is part of, ``not_`` included.
 
     Raises:
         TypeError: the text is no string, or `by` no function.
@@ -114,9 +118,8 @@ def similar_to(text: str, *, at_least: float, by: Callable[[str, str], float] | 
         raise ValueError("similar_to needs a text that is not empty")
     if by is not None and not callable(by):
         raise TypeError(f"by is a function of two texts, got {by!r}")
-    if not _is_number(at_least) or (by is None and not 0 < at_least <= 1):
-        span = "above 0, up to 1" if by is None else "finite"
-        raise ValueError(f"at_least is a number ({span}), got {at_least!r}")
+    if not _is_number(at_least) or not 0 < at_least <= 1:
+        raise ValueError(f"at_least is a number (above 0, up to 1), got {at_least!r}")
     return SimilarTo(text, at_least, by)
 
 
@@ -132,12 +135,13 @@ def _measured(by: Callable[[str, str], float], came: str, wanted: str) -> float:
     __tracebackhide__ = True
     value: object = by(came, wanted)
     try:
-        number = float(value)  # type: ignore[arg-type]  # numpy's numbers are none to isinstance
+        number = math.nan if isinstance(value, str) else float(value)  # type: ignore[arg-type]  # as numpy's are
     except (TypeError, ValueError):
         number = math.nan
-    if isinstance(value, str) or not math.isfinite(number):
-        raise TypeError(f"similar_to: {_called(by)} gave {value!r:.80}; a finite number is needed")
-    return number
+    if not abs(number) <= 1 + _ROUNDING:
+        scale = "; divide by 100" if 1 < number <= 100 else ""
+        raise CheckError(f"similar_to: {_called(by)} gave {value!r:.80}; it is to give 0 to 1{scale}")
+    return min(1.0, number)
 
 
 def _called(by: Callable[[str, str], float]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Never, Protocol
 
 from pytest_llmcheck.engines.judging import check_arguments, judge_all
 from pytest_llmcheck.engines.pointing import not_json
@@ -118,7 +118,7 @@ class Reply:
             message = f"the reply is not JSON: {told}\n  reply: {shorten(self.text)}"
             raise AssertionError(message) from None
 
-    def expect(self, *checks: Check, without: Collection[str] = ()) -> Reply:
+    def expect(self, *checks: Check, without: Collection[str] = (), **unknown: Never) -> Reply:
         """Judge the reply; every failed check is reported at once.
 
         A reply that is not healthy fails by itself, before any other check: one that was cut off
@@ -127,6 +127,7 @@ class Reply:
         Args:
             checks: pure objects that return a `Verdict`.
             without: names of the health checks to leave out, such as ``["finished"]``.
+            unknown: nothing else; what is given is refused with what was probably meant.
 
         Returns:
             The reply itself, so that calls can be chained.
@@ -138,6 +139,8 @@ class Reply:
                 same; those that failed are in its notes.
         """
         __tracebackhide__ = True
+        if unknown:
+            raise TypeError(_no_parameter(next(iter(unknown))))
         check_arguments(checks)
         verdicts, error = judge_all(self, checks, without)
         if self.listener is not None:
@@ -161,6 +164,12 @@ class Reply:
     def __repr__(self) -> str:
         # Failing assertions show it; the rest is in the run record.
         return f"<reply of {self.fingerprint.model} ({self.finish_reason}): {shorten(self.text, 120)}>"
+
+
+def _no_parameter(name: str) -> str:
+    if name in ("rate", "confidence", "method"):
+        return f"one reply has no {name}=: ask for many, llm.sample(..., n=100).expect(..., rate=0.9)"
+    return f"expect has no {name}=; it takes checks and without=[...]"
 
 
 def shorten(text: str, limit: int = 400) -> str:

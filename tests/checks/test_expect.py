@@ -138,8 +138,11 @@ def test_a_health_check_that_is_asked_for_runs_once() -> None:
 def test_unknown_without() -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - its whole text follows
         reply("a").expect(without=["finishd"])
+    assert str(caught.value) == "without=['finishd']: no such health check; did you mean 'finished'?"
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - its whole text follows
+        reply("a").expect(without=["x"])
     assert str(caught.value) == (
-        "without=['finishd']: no such health check; known: "
+        "without=['x']: no such health check; known: "
         "closed_thought, finished, no_control_tokens, not_empty, repetition, tool_calls, valid_text"
     )
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llmcheck import Status, Verdict, all_of, check, contains, not_
+from pytest_llmcheck import Status, Verdict, all_of, any_of, check, contains, not_
 from pytest_llmcheck.verdict import CheckFailed
 from tests.support.replies import make_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pytest_llmcheck.verdict import Judged
+    from pytest_llmcheck.verdict import Check, Judged
 
 REPLY = make_reply("Please wait.")
 
@@ -78,7 +78,7 @@ def test_an_assertion_is_a_failure() -> None:
     assert not_(asserts)(REPLY).status is Status.PASSED
 
 
-@pytest.mark.parametrize("value", [None, "", " ", 1, 0.5, [], (True, "so")])
+@pytest.mark.parametrize("value", [None, "", " ", 1, 0.5, [], (True, "so"), Status.PASSED])
 def test_anything_else_is_an_error(value: object) -> None:
     odd = returning(value)
     line = returning.__code__.co_firstlineno + 1
@@ -89,6 +89,35 @@ def test_anything_else_is_an_error(value: object) -> None:
             f"the check odd() ({__file__}:{line}) returned {value!r}: return True, False, a text that "
             "says why it fails, or a Verdict"
         )
+
+
+@pytest.mark.parametrize("score", [87, -0.1, float("nan"), "0.5"])
+def test_a_score_is_from_0_to_1(score: float) -> None:
+    odd = returning(Verdict(Status.PASSED, "", "", score=score))
+    line = returning.__code__.co_firstlineno + 1
+    with pytest.raises(TypeError) as caught:
+        REPLY.expect(not_(odd))
+    assert str(caught.value) == (
+        f"the check odd() ({__file__}:{line}) returned score={score!r}; it is a float, 0 to 1"
+    )
+
+
+def frames(check: Check) -> list[str]:
+    """The functions that a traceback shows of what a check raises."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - any
+        REPLY.expect(check)
+    return [entry.name for entry in caught.traceback.filter(caught)]
+
+
+def test_its_traceback_shows_none_of_our_frames() -> None:
+    @check("broken")
+    def broken(reply: Judged) -> bool:
+        return {"": True}[reply.text]
+
+    nothing = returning(None)
+    for made in (lambda each: each, not_, all_of, any_of, lambda each: all_of(not_(each))):
+        assert frames(made(broken)) == ["frames", "broken"]
+        assert frames(made(nothing)) == ["frames"]
 
 
 def test_what_it_raises_goes_on_with_a_note() -> None:

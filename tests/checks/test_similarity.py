@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics.chrf import CHRF
 
-from pytest_llmcheck import similar_to
+from pytest_llmcheck import not_, similar_to
 from pytest_llmcheck.checks.similarity import chrf
+from pytest_llmcheck.errors import CheckError
 from pytest_llmcheck.verdict import Status
 from tests.support.replies import make_reply
 
@@ -83,21 +84,43 @@ def test_another_measure() -> None:
     assert failed.evidence == {"ratio": 0.0}
 
 
-@pytest.mark.parametrize(("value", "score"), [(-1.0, 0.0), (2, 1.0)])
-def test_its_score_is_cut(value: float, score: float) -> None:
-    assert similar_to("abc", at_least=-2, by=lambda one, other: value)(make_reply("x")).score == score
+@pytest.mark.parametrize(
+    ("value", "status", "score"),
+    [
+        # Two embeddings may point away from each other, and those of one text may be a little too long.
+        (-0.25, Status.FAILED, 0.0),
+        (1.0000002, Status.PASSED, 1.0),
+        (True, Status.PASSED, 1.0),
+    ],
+)
+def test_a_cosine(value: float, status: Status, score: float) -> None:
+    verdict = similar_to("abc", at_least=1, by=lambda one, other: value)(make_reply("x"))
+    assert (verdict.status, verdict.score) == (status, score)
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(None, "None"), ("1", "'1'"), (float("nan"), "nan"), ([1], "[1]")]
+    ("value", "shown"),
+    [
+        (87.5, "87.5; it is to give 0 to 1; divide by 100"),
+        (1.01, "1.01; it is to give 0 to 1; divide by 100"),
+        (400, "400; it is to give 0 to 1"),
+        (-3, "-3; it is to give 0 to 1"),
+        (float("nan"), "nan; it is to give 0 to 1"),
+        (float("inf"), "inf; it is to give 0 to 1"),
+        (None, "None; it is to give 0 to 1"),
+        ("1", "'1'; it is to give 0 to 1"),
+        ([1], "[1]; it is to give 0 to 1"),
+    ],
 )
-def test_a_measure_that_gives_no_number(value: float, shown: str) -> None:
+def test_a_measure_of_another_scale_is_an_error_that_not_makes_no_pass_of(value: float, shown: str) -> None:
     def odd(one: str, other: str) -> float:
         return value
 
-    with pytest.raises(TypeError) as caught:
-        similar_to("abc", at_least=0.5, by=odd)(make_reply("abc"))
-    assert str(caught.value) == f"similar_to: odd gave {shown}; a finite number is needed"
+    check = similar_to("abc", at_least=0.5, by=odd)
+    for each in (check, not_(check)):
+        with pytest.raises(CheckError) as caught:
+            each(make_reply("abc"))
+        assert str(caught.value) == f"similar_to: odd gave {shown}"
 
 
 def test_what_a_measure_raises_goes_on() -> None:
@@ -113,7 +136,7 @@ def test_what_a_measure_raises_goes_on() -> None:
         ("a", {"at_least": 0}, ValueError, "at_least is a number (above 0, up to 1), got 0"),
         ("a", {"at_least": 80}, ValueError, "at_least is a number (above 0, up to 1), got 80"),
         ("a", {"at_least": "0.5"}, ValueError, "at_least is a number (above 0, up to 1), got '0.5'"),
-        ("a", {"at_least": float("inf"), "by": ratio}, ValueError, "at_least is a number (finite), got inf"),
+        ("a", {"at_least": 80, "by": ratio}, ValueError, "at_least is a number (above 0, up to 1), got 80"),
         ("a", {"at_least": 0.5, "by": "ratio"}, TypeError, "by is a function of two texts, got 'ratio'"),
     ],
 )

@@ -37,3 +37,9 @@ def test_exactly_one_of_three(status: Status) -> None:
     assert said.count(True) == 1
     assert verdict.passed is (status is Status.PASSED)
     assert verdict.failed is (status is Status.FAILED)
+
+
+def test_a_status_that_is_a_text_would_never_fail() -> None:
+    with pytest.raises(TypeError) as caught:
+        Verdict("failed", "", "")  # type: ignore[arg-type]
+    assert str(caught.value) == "the status of a verdict is one such as Status.FAILED, got 'failed'"

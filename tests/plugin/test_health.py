@@ -175,6 +175,17 @@ class TestAdded:
             "return a list of checks"
         ]
 
+    def test_what_the_hook_raises_is_one_line(self, project: Project) -> None:
+        project.declare("f16")
+        project.write("conftest.py", POLITE.replace("return [Polite()]", "return {}['a']"))
+        project.tests("def test_it(llm):\n    pass\n")
+        result = project.run()
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        where, line = project.path / "conftest.py", POLITE.count("\n")
+        assert list(filter(None, result.errlines)) == [
+            f"ERROR: pytest_llmcheck_health_checks of {where} raised KeyError: 'a' ({where}:{line})"
+        ]
+
     def test_a_project_without_models_is_not_stopped(self, project: Project) -> None:
         project.write("conftest.py", POLITE.replace("return [Polite()]", "return 7"))
         project.tests("def test_it():\n    pass\n")
@@ -212,24 +223,27 @@ class TestCollected:
     @pytest.mark.parametrize(
         ("returned", "told"),
         [
-            ("polite", "returned 'polite'; it must return a list of checks"),
-            (7, "returned 7; it must return a list of checks"),
+            ("polite", " returned 'polite'; it must return a list of checks"),
+            (7, " returned 7; it must return a list of checks"),
             (
                 [len],
-                "returned <built-in function len>, which is no check: it needs a name and "
-                "__call__(reply) -> Verdict",
+                ": it takes checks such as contains('refund'), got a function: write @check('len') above it",
+            ),
+            (
+                [finished],
+                ": it takes checks such as contains('refund'), got a function: write finished()",
             ),
             (
                 [Finished],
-                "returned <class 'pytest_llmcheck.checks.health.Finished'>, which is no check: it needs a "
-                "name and __call__(reply) -> Verdict",
+                ": it takes checks such as contains('refund'), got <class "
+                "'pytest_llmcheck.checks.health.Finished'>",
             ),
         ],
     )
     def test_nonsense_names_the_plugin(self, returned: object, told: str) -> None:
         with pytest.raises(ConfigError) as caught:
             collected([], returned)
-        assert str(caught.value) == f"pytest_llmcheck_health_checks of plugin1 {told}"
+        assert str(caught.value) == f"pytest_llmcheck_health_checks of plugin1{told}"
 
     @pytest.mark.parametrize(
         ("returned", "told"),
