@@ -20,7 +20,7 @@ CLOSING = """
 The broken candidate is the product working: pytest exited with 1, so CI would have stopped that swap.
 
 In your own project:
-  pip install pytest-llmcheck
+  pip install path/to/pytest-llmcheck     (this folder)
   declare your models in pyproject.toml   (see examples/quickstart/pyproject.toml)
   write test_*.py with `llm` and `llm_snapshot`   (see examples/quickstart/test_*.py)
   pytest --llm-update                     the reference records its baselines: review and commit them
