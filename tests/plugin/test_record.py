@@ -137,6 +137,10 @@ class TestTable:
             "  1 of 2 checks failed on f16, F16",
             "    contains('never'): expected the text in the reply; missing: 'never'",
             f"    reply: {reply!r}",
+            "",
+            "undecided, which is neither passed nor failed:",
+            "  test_it.py::test_open",
+            "    inconclusive: unsure(): 5 samples cannot tell",
         ]
 
     def test_of_several_tells_what_the_reference_passes_and_the_candidate_does_not(
