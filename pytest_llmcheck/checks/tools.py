@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from inspect import isroutine
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +19,7 @@ from pytest_llmcheck.checks.tool_troubles import (
     sound_among,
     spelt,
 )
-from pytest_llmcheck.engines.judging import is_check
+from pytest_llmcheck.engines.judging import is_check, no_check
 from pytest_llmcheck.engines.places import odds, token_at
 from pytest_llmcheck.json_values import Comparison
 from pytest_llmcheck.prompts.tool_calls import BrokenCall
@@ -368,6 +369,8 @@ def _expected(tool: str, key: object, value: Any) -> Any:
     __tracebackhide__ = True
     if is_check(value):
         return value
+    if isroutine(value):
+        raise TypeError(no_check(f"calls({tool!r})", value, f"a JSON value or a check for {key}"))
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError, RecursionError):

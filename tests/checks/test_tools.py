@@ -337,6 +337,11 @@ class TestArguments:
                 "calls('f'): a is to be a JSON value or a check, got {1}",
             ),
             (
+                lambda: calls("f", a=contains),
+                TypeError,
+                "calls('f') takes a JSON value or a check for a, got a function: write contains(...)",
+            ),
+            (
                 lambda: calls("f", a=float("nan")),
                 TypeError,
                 "calls('f'): a is to be a JSON value or a check, got nan",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from textwrap import dedent
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pytest_llmcheck import ToolCall
+from pytest_llmcheck.prompts import ChatTemplate
 from pytest_llmcheck.session.record import TestLine, read_record
+from tests.support.calling import WEATHER, parsed
 from tests.support.projects import errors
 from tests.support.steered import steered_llama
 
@@ -274,7 +278,7 @@ def test_a_format_of_a_plugin(project: Project) -> None:
 def examples() -> tuple[str, str]:
     """The tests and the hook of the page on tool calls."""
     page = (Path(__file__).parents[2] / "docs" / "tool-calls.md").read_text(encoding="utf-8")
-    tests, hook = re.findall(r"<!-- elsewhere -->\n```python\n(.*?)```", page, re.DOTALL)
+    tests, _, hook = re.findall(r"<!-- elsewhere -->\n```python\n(.*?)```", page, re.DOTALL)
     return tests, hook
 
 
@@ -306,6 +310,49 @@ def llm(llm):
     )
     project.tests(examples()[0])
     project.run().assert_outcomes(passed=3)
+
+
+def test_trying_it_as_on_the_page(project: Project) -> None:
+    """With the real small model; the page shows the files as they are."""
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "tool-calls.md").read_text(encoding="utf-8")
+    for name in ("hermes.jinja", "pyproject.toml", "test_weather.py"):
+        text = (root / "examples" / "tools" / name).read_text(encoding="utf-8")
+        assert f"\n{text}```\n" in page
+        project.write(name, text)
+    project.run().assert_outcomes(passed=1)
+    (line,) = project.test_lines
+    assert line.replies[0].tool_format == "hermes"
+
+
+def test_the_template_of_the_page_is_that_of_its_models() -> None:
+    """Calls that it renders read back; the results of tools and a system prompt stand where they belong."""
+    source = (Path(__file__).parents[2] / "examples" / "tools" / "hermes.jinja").read_text(encoding="utf-8")
+    template = ChatTemplate(source, bos_token="", eos_token="<|im_end|>")
+    asked = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "And Oslo?"}]
+    call = {"type": "function", "function": {"name": "get_weather", "arguments": {"city": "Oslo"}}}
+    said: list[dict[str, Any]] = [
+        {"role": "assistant", "content": "", "tool_calls": [call, call]},
+        {"role": "tool", "content": '{"rain": true}'},
+    ]
+    definition = json.dumps(WEATHER)
+    one = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Oslo"}}\n</tool_call>'
+    assert template.render([*asked, *said], tools=[WEATHER]) == (
+        "<|im_start|>system\nBe brief.\n\n"
+        "# Tools\n\nYou may call one or more functions. Their signatures stand within <tools></tools>:\n"
+        f"<tools>\n{definition}\n</tools>\n\n"
+        "For each call return a JSON object with its name and arguments within <tool_call></tool_call>:\n"
+        "<tool_call>\n"
+        '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call><|im_end|>\n'
+        "<|im_start|>user\nAnd Oslo?<|im_end|>\n"
+        f"<|im_start|>assistant\n{one}\n{one}<|im_end|>\n"
+        '<|im_start|>user\n<tool_response>\n{"rain": true}\n</tool_response><|im_end|>\n'
+        "<|im_start|>assistant\n"
+    )
+    assert [call.text for call in parsed(f"{one}\n{one}", "hermes") if isinstance(call, ToolCall)] == [
+        one
+    ] * 2
+    assert template.render(asked[1:]) == "<|im_start|>user\nAnd Oslo?<|im_end|>\n<|im_start|>assistant\n"
 
 
 def test_the_format_of_the_page(project: Project) -> None:
