@@ -37,7 +37,7 @@ def judge(
 
 class TestExtract:
     @pytest.mark.parametrize("extract", WAYS)
-    @pytest.mark.parametrize("text", ["`" * 200_000, "```a\n" * 40_000, "{'a':1, " * 20_000, "[1," * 30_000])
+    @pytest.mark.parametrize("text", ["`" * 200_000, "```a\n" * 40_000, "{'a':1, " * 10_000, "[1," * 30_000])
     def test_a_looping_reply_takes_no_time(self, text: str, extract: Extract) -> None:
         started = process_time()
         assert judge(text, extract).status is Status.FAILED
