@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcheck.checks.json_reply import NoJsonError, checked_extract, json_of
-from pytest_llmcheck.checks.schema_types import schema_of
 from pytest_llmcheck.engines.pointing import odds_at, pointed
 from pytest_llmcheck.errors import SchemaError
 from pytest_llmcheck.json_values import spell
+from pytest_llmcheck.schema_given import schema_of
 from pytest_llmcheck.strict_json import line_and_column
 from pytest_llmcheck.verdict import Status, Verdict
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pytest_llmcheck.checks.json_reply import Extract, JsonOf
     from pytest_llmcheck.checks.schema_compiled import Compiled
     from pytest_llmcheck.checks.schema_faults import Fault
-    from pytest_llmcheck.checks.schema_types import Schema
     from pytest_llmcheck.json_values import Step
+    from pytest_llmcheck.schema_given import Schema
     from pytest_llmcheck.verdict import Judged
 
 _MOST_SHOWN = 5
@@ -159,18 +159,20 @@ def matches_schema(schema: Schema, extract: Extract = "strict") -> MatchesSchema
     Args:
         schema: a dict or bool, JSON text (it starts with ``{``, or is ``true`` or ``false``), the path of a
             JSON file, relative to the working directory, or a type: a pydantic model or TypeAdapter, a
-            dataclass, a TypedDict, a ``msgspec.Struct``.
+            dataclass, a TypedDict, a ``msgspec.Struct``, or one made of them such as ``list[Person]``.
         extract: where JSON may stand. ``strict``: the whole reply is JSON. ``fence``: or it is in a fenced
             code block, the first one marked ``json``, or without such the first one without a language.
             ``first``: or it is the first object or array in the text. The verdict says if it was taken out.
 
     Raises:
-        ValueError: the schema cannot be read, is not valid, or refers to what is not in it.
+        TypeError: it is nothing of the sort, or an instance of a type that would be.
+        ValueError: the schema cannot be read, is not valid, or refers to what is not in it; or a type says
+            more than its schema would.
     """
     __tracebackhide__ = True
     from pytest_llmcheck.checks.schema_compiled import compiled
 
-    source, shown = schema_of(schema)
+    source, shown = schema_of(schema, "matches_schema")
     made = compiled(source)
     return MatchesSchema(made.canonical, checked_extract(extract, "matches_schema"), shown, made)
 

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmcheck.checks.deadline import limited
 from pytest_llmcheck.checks.schema_refs import check_references
+from pytest_llmcheck.errors import did_you_mean
 from pytest_llmcheck.json_values import spell
 from pytest_llmcheck.schema_library import Draft202012Validator, SchemaError, validators
 from pytest_llmcheck.visible import cut
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
+
+
+_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ def compiled(schema: object) -> Compiled:
     """A schema ready for use; an equal one is not compiled again.
 
     Args:
-        schema: made of JSON values; see `schema_types.schema_of`.
+        schema: made of JSON values; see `schema_given.schema_of`.
 
     Raises:
         ValueError: it is not valid, of an unknown draft, or refers to what is not in it.
@@ -60,13 +64,23 @@ def _compiled(text: str) -> Compiled:
         draft.check_schema(checked)
     except SchemaError as error:
         where = spell(error.absolute_path)
-        message = f"matches_schema: the schema is not valid at {where}: {cut(error.message, 200)}"
+        message = f"matches_schema: the schema is not valid at {where}: {_told(error)}"
         raise ValueError(message) from None
     registry, formats, unchecked = check_references(schema, draft)
     if formats & {"iri", "iri-reference"}:
         draft.FORMAT_CHECKER.conforms("", "iri")  # loads parsers for a second, which is no time of a reply
     validator = limited(draft)(schema, registry=registry, format_checker=draft.FORMAT_CHECKER)
     return Compiled(validator, json.dumps(schema, sort_keys=True), unchecked)
+
+
+def _told(error: SchemaError) -> str:
+    # It speaks of the schemas of schemas.
+    if error.validator == "anyOf" and error.absolute_path and error.absolute_path[-1] == "type":
+        given = error.instance if isinstance(error.instance, list) else [error.instance]
+        for one in given:
+            if isinstance(one, str) and one not in _TYPES:
+                return f"no type is called {cut(repr(one), 60)}: {did_you_mean(one, _TYPES)}"
+    return cut(error.message, 200)
 
 
 def _draft(dialect: object) -> type[Validator]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pytest_llmcheck.engines.constraint import constraint_of
+from pytest_llmcheck.engines.constraint import constraint_of, schema_or_grammar
 from pytest_llmcheck.engines.reply import Reply
 from pytest_llmcheck.engines.score import Score
 from pytest_llmcheck.engines.types import Fingerprint, Prompt, Request, Sampling, ScoreRequest
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_llmcheck.models import ModelSpec, ResolvedModel
     from pytest_llmcheck.models.spec import ContentTokens
     from pytest_llmcheck.prompts import ChatTemplate, Messages
+    from pytest_llmcheck.schema_given import Schema
     from pytest_llmcheck.session.rendering import Rendered
     from pytest_llmcheck.session.run import Run
 
@@ -60,12 +61,12 @@ class Manner:
     Attributes:
         sampling: how tokens are chosen.
         max_tokens: bound of the reply; None takes that of the mark, else that of the configuration.
-        constrain: a JSON Schema or a grammar that the text is held to.
+        constrain: what says the JSON Schema or grammar that the text is held to.
     """
 
     sampling: Sampling
     max_tokens: int | None = None
-    constrain: dict[str, Any] | bool | str | None = None
+    constrain: Schema | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +174,17 @@ class Asking:
         rendered = self.render(conversation)
         if limit is None:
             limit = run.settings.max_tokens or run.config.max_tokens
+        constraint = None
+        if manner.constrain is not None:
+            # Read once: a file may change before the same is asked again.
+            manner = replace(manner, constrain=schema_or_grammar(manner.constrain))
+            constraint = constraint_of(manner.constrain)
         request = Request(
             prompt=rendered.text,
             max_tokens=check_max_tokens(limit),
             sampling=manner.sampling,
             timeout=run.config.timeout,
-            constraint=None if manner.constrain is None else constraint_of(manner.constrain),
+            constraint=constraint,
             plain=rendered.plain,
         )
         origin = Asked(self, conversation, manner, rendered, self.settings)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_llmcheck.engines.score import Score
     from pytest_llmcheck.models import ModelSpec, ResolvedModel
     from pytest_llmcheck.prompts import Messages
+    from pytest_llmcheck.schema_given import Schema
     from pytest_llmcheck.session.run import Run
 
 
@@ -58,7 +59,7 @@ class LLM:
         min_p: float = Sampling().min_p,
         seed: int = 0,
         tools: Sequence[dict[str, Any]] | None = None,
-        constrain: dict[str, Any] | bool | str | None = None,
+        constrain: Schema | None = None,
         **template_variables: Any,
     ) -> Reply:
         """Ask and wait for the whole reply. Greedy unless a temperature is given.
@@ -73,8 +74,8 @@ class LLM:
             min_p: see `Sampling`.
             seed: see `Sampling`.
             tools: tool definitions for the template.
-            constrain: a JSON Schema, or a grammar in llama.cpp's GBNF, that the text is held to while it is
-                decoded. It is no proof: judge the reply all the same.
+            constrain: a JSON Schema, given as to `matches_schema`, or a grammar in llama.cpp's GBNF, that the
+                text is held to while it is decoded. It is no proof: judge the reply all the same.
             template_variables: what else the chat template reads, such as ``enable_thinking``.
 
         Raises:
@@ -108,7 +109,7 @@ class LLM:
         min_p: float = Sampling().min_p,
         seed: int = 0,
         tools: Sequence[dict[str, Any]] | None = None,
-        constrain: dict[str, Any] | bool | str | None = None,
+        constrain: Schema | None = None,
         **template_variables: Any,
     ) -> list[Reply]:
         """Ask many things at once; they are decoded together, and each reply is what `chat` would have given.
@@ -158,7 +159,7 @@ class LLM:
         min_p: float = Sampling().min_p,
         seed: int = 0,
         tools: Sequence[dict[str, Any]] | None = None,
-        constrain: dict[str, Any] | bool | str | None = None,
+        constrain: Schema | None = None,
         **template_variables: Any,
     ) -> Samples:
         """Several replies to one prompt, decoded together; the prompt is computed once.
@@ -199,7 +200,7 @@ class LLM:
         self,
         messages: Messages,
         *,
-        constrain: dict[str, Any] | bool | str,
+        constrain: Schema,
         n: int,
         temperature: float,
         system: str | None = None,

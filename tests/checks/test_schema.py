@@ -52,6 +52,9 @@ def reason(schema: Any, text: str) -> str:
     return verdict.reason
 
 
+TAKES = "a JSON Schema: a dict, its JSON text, the path of a JSON file, or a type such as a dataclass"
+
+
 def refused(schema: Any) -> str:
     with pytest.raises(ValueError, match=r"^matches_schema: ") as caught:
         matches_schema(schema)
@@ -363,14 +366,24 @@ class TestSchema:
             (
                 {"properties": {"a": {"type": "strng"}}},
                 "the schema is not valid at $.properties.a.type: "
-                "'strng' is not valid under any of the given schemas",
+                "no type is called 'strng': did you mean 'string'?",
             ),
             ({"pattern": "("}, "the schema is not valid at $.pattern: '(' is not a 'regex'"),
             (
                 {"const": {1, 2}},
                 "the schema is not made of JSON values: Object of type set is not JSON serializable",
             ),
-            (3, "a schema is an object or a bool, got 3"),
+            ("", f"the text is empty; it takes {TAKES}"),
+            ("[1]", "a schema is an object or a bool, got [1]"),
+            (
+                {"items": {"type": ["null", "text"]}},
+                "the schema is not valid at $.items.type: no type is called 'text': known: array, boolean, "
+                "integer, null, number, object, string",
+            ),
+            (
+                {"properties": {"type": "string"}},
+                "the schema is not valid at $.properties.type: 'string' is not of type 'object', 'boolean'",
+            ),
             ('{"type"', "the schema is not JSON: expected ':' after the key at line 1, column 8"),
             (
                 {"$schema": "http://example.com/x"},
@@ -385,6 +398,12 @@ class TestSchema:
     )
     def test_refused(self, schema: Any, expected: str) -> None:
         assert refused(schema) == expected
+
+    @pytest.mark.parametrize("wrong", [3, None, [1], object()])
+    def test_nothing_of_the_sort(self, wrong: Any) -> None:
+        with pytest.raises(TypeError) as caught:
+            matches_schema(wrong)
+        assert str(caught.value) == f"matches_schema takes {TAKES}; got {wrong!r}"
 
     def test_no_file(self, tmp_path: Path) -> None:
         file = tmp_path / "no.json"

@@ -101,6 +101,32 @@ def test_models_with_other_vocabularies_are_not_compared(project: Project) -> No
     assert "models 'f16' and 'other' have different vocabularies" in "\n".join(errors(result))
 
 
+def test_a_constraint_is_given_as_a_schema_is(project: Project) -> None:
+    project.declare("f16")
+    project.write("number.json", '{"type": "object", "properties": {"n": {"const": 7}}, "required": ["n"]}')
+    project.tests(
+        dedent("""
+        from dataclasses import dataclass
+        from pathlib import Path
+        from typing import Literal
+
+        from pytest_llmcheck import matches_schema
+
+        @dataclass
+        class Number:
+            n: Literal[7]
+
+        def test_it(llm):
+            file = Path("number.json")
+            ways = (Number, "number.json", file, file.read_text())
+            replies = [llm.chat("x", constrain=way) for way in ways]
+            assert [reply.json() for reply in replies] == [{"n": 7}] * 4
+            replies[0].expect(matches_schema(Number))
+        """)
+    )
+    project.run().assert_outcomes(passed=1)
+
+
 def test_a_constrained_reply_says_so(project: Project) -> None:
     project.declare("f16")
     project.tests(
