@@ -12,6 +12,7 @@ from pytest_llmcheck.strict_json import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from pytest_llmcheck.verdict import Check
 
@@ -34,24 +35,30 @@ class Case(Mapping[str, Any]):
     source: str
     _fields: Mapping[str, Any]
     _added: Mapping[str, Callable[..., Check]] = field(default_factory=dict)
+    _folder: Path | None = None
 
     @property
     def checks(self) -> tuple[Check, ...]:
         """The checks that the field ``checks`` names, for ``reply.expect(*case.checks)``.
 
-        In CSV the field is JSON, or the name of one check that needs no argument.
+        In CSV the field is JSON, or the name of one check that needs no argument; an empty one names none.
+        The path of a schema is relative to the folder of the file.
 
         Raises:
-            KeyError: the case has no such field.
-            ConfigError: it names no checks.
+            ConfigError: the case has no such field, or it names no checks.
         """
+        __tracebackhide__ = True
         from pytest_llmcheck.checks.by_name import checks_from
 
+        if CHECKS not in self:
+            raise ConfigError(f"{self.source}: has no field {CHECKS!r}; it has {', '.join(self)}")
         asked = self[CHECKS]
         try:
+            if isinstance(asked, str) and not asked.strip():
+                return ()
             if isinstance(asked, str) and asked.lstrip().startswith(("{", "[")):
                 asked = parse(asked)
-            return checks_from(asked, self._added)
+            return checks_from(asked, self._added, self._folder)
         except ValueError as error:
             raise ConfigError(f"{self.source}: {CHECKS}: {error}") from None
 
@@ -60,6 +67,7 @@ class Case(Mapping[str, Any]):
         return replace(self, _fields=copy.deepcopy(self._fields))
 
     def __getitem__(self, name: str) -> Any:
+        __tracebackhide__ = True
         try:
             return self._fields[name]
         except KeyError:

@@ -48,7 +48,7 @@ def read_cases(
     """
     shown = shown or str(path)
     text = _text_of(path, shown)
-    found = _Collector(shown, id_field, added or {})
+    found = _Collector(shown, id_field, added or {}, path.parent)
     for row in SUFFIXES[path.suffix.lower()](text, shown):
         found.add(row)
     return found.file()
@@ -57,8 +57,11 @@ def read_cases(
 class _Collector:
     """Gives ids, and sees to it that none is given twice."""
 
-    def __init__(self, shown: str, id_field: str | None, added: Mapping[str, Callable[..., Check]]) -> None:
+    def __init__(
+        self, shown: str, id_field: str | None, added: Mapping[str, Callable[..., Check]], folder: Path
+    ) -> None:
         self._added = added
+        self._folder = folder
         self._shown = shown
         self._id_field = id_field
         self._lines: list[tuple[int, Case | str]] = []
@@ -105,7 +108,7 @@ class _Collector:
             if given:
                 return f"the id {id_!r} is also that of line {first}; give each case its own"
             return f"says the same as line {first}; take one of them away, or give each an {ID!r}"
-        return Case(id_, self._at(row.line), row.fields, self._added)
+        return Case(id_, self._at(row.line), row.fields, self._added, self._folder)
 
     def _at(self, line: int) -> str:
         return f"{self._shown}:{line}"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import pytest_llmcheck
 from pytest_llmcheck import (
     all_of,
     any_of,
@@ -73,6 +77,14 @@ ADDED: dict[str, Callable[..., Check]] = {
         ("prompt_share", {"system": 0.5}, prompt_share(system=0.5)),
         ("mentions_numbers", [1, 2.5], mentions_numbers([1, 2.5])),
         ("similar_to", {"text": "abc", "at_least": 0.5}, similar_to("abc", at_least=0.5)),
+        ("instruction", "punctuation:no_comma", no_commas()),
+        ("instruction", {"id": "punctuation:no_comma"}, no_commas()),
+        ("instruction", {"punctuation:no_comma": {}}, no_commas()),
+        (
+            "instruction",
+            {"id": "length_constraints:number_words", "relation": "at least", "num_words": 3},
+            words(at_least=3),
+        ),
         ("finished", None, finished()),
         ("refuses", True, refuses()),
         ("refuses", {}, refuses()),
@@ -156,7 +168,18 @@ def test_check_from(name: str, argument: object, made: Check) -> None:
         ),
         ("finished", 3, "finished: expected no argument (write true), got 3"),
         ("finished", False, "finished: expected no argument (write true), got False"),
-        ("similar_to", "a", "similar_to: it needs 'at_least', in an object of its parameters"),
+        (
+            "similar_to",
+            "a",
+            "similar_to: it needs 'at_least', in an object of its parameters (text, at_least, by)",
+        ),
+        (
+            "instruction",
+            ["punctuation:no_comma", {}],
+            "instruction: expected the id of an instruction, or an object such as "
+            '{"id": "length_constraints:number_words", "relation": "at least", "num_words": 60}; '
+            "got ['punctuation:no_comma', {}]",
+        ),
         ("not_", {"contains": "a", "matches": "b"}, "not_: check is one check, got 2: put them into all_of"),
         ("not_", {"contain": "a"}, "not_: no check is called 'contain': did you mean 'contains'?"),
         ("calls", {"a": {}, "b": {}}, "calls takes the name of a tool, got dict: {'a': {}, 'b': {}}"),
@@ -204,3 +227,41 @@ def test_checks_from() -> None:
     assert checks_from("finished") == (finished(),)
     with pytest.raises(ValueError, match="expected checks by name"):
         checks_from({1: "a"})
+
+
+def rows_of_the_page() -> list[tuple[str, str]]:
+    """What files say and what it means, from the tables of the page."""
+    page = (Path(__file__).parents[2] / "docs" / "cases.md").read_text(encoding="utf-8")
+    return re.findall(r"^\| `(\{[^`]*\})`[^|]* \| `([^`]*)`", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("written", "means"), rows_of_the_page())
+def test_the_tables_of_the_page(
+    written: str, means: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ticket.schema.json").write_text('{"type": "object"}', encoding="utf-8")
+    names = {name: getattr(pytest_llmcheck, name) for name in pytest_llmcheck.__all__}
+    assert checks_from(json.loads(written)) == (eval(means, names),)
+
+
+def test_the_page_has_all_tables() -> None:
+    assert len(rows_of_the_page()) == 17
+
+
+def test_a_schema_is_found_from_the_folder_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "cases"
+    folder.mkdir()
+    (folder / "a.json").write_text('{"type": "object"}', encoding="utf-8")
+    (made,) = checks_from(
+        {"not": {"matches_schema": {"schema": "a.json", "extract": "fence"}}}, folder=folder
+    )
+    assert repr(made) == "not_(matches_schema('cases/a.json', extract='fence'))"
+    absolute = {"matches_schema": str(folder / "a.json")}
+    assert repr(checks_from(absolute, folder=folder)) == "(matches_schema('cases/a.json'),)"
+    assert checks_from({"matches_schema": "true"}, folder=folder) == (matches_schema(True),)
+    with pytest.raises(ValueError, match=re.escape(f"readable file: {tmp_path / 'a.json'}: No such file")):
+        checks_from({"matches_schema": "a.json"})

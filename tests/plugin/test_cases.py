@@ -455,6 +455,46 @@ class TestChecks:
         ]
         assert hosts == []
 
+    def test_an_empty_cell_is_no_check(self, project: Project) -> None:
+        project.write("cases.csv", "id,checks\na,\nb,finished\n")
+        in_file(
+            project,
+            """
+            @pytest.mark.llm_cases("cases.csv")
+            def test_it(case, checks): assert len(checks) == {"a": 0, "b": 1}[case.id]
+            """,
+        )
+        project.run().assert_outcomes(passed=2)
+
+    def test_a_schema_stands_beside_the_file_of_cases(self, project: Project) -> None:
+        (project.path / "data").mkdir()
+        write_cases(project, {"checks": {"matches_schema": "a.json"}}, name="data/cases.jsonl")
+        project.write("data/a.json", "{}")
+        in_file(
+            project,
+            """
+            @pytest.mark.llm_cases("data/cases.jsonl")
+            def test_it(checks): assert repr(checks) == "(matches_schema('data/a.json'),)"
+            """,
+        )
+        project.run().assert_outcomes(passed=1)
+
+    def test_a_line_without_the_field_says_where_it_stands(self, project: Project) -> None:
+        write_cases(project, {"id": "a", "checks": {"contains": "x"}}, {"id": "b", "prompt": "Hi"})
+        in_file(
+            project,
+            """
+            @pytest.mark.llm_cases("cases.jsonl")
+            def test_it(case): assert case.checks
+            """,
+        )
+        result = project.run()
+        result.assert_outcomes(passed=1, failed=1)
+        result.stdout.fnmatch_lines(
+            ["E  *pytest_llmcheck.ConfigError: cases.jsonl:2: has no field 'checks'; it has id, prompt"]
+        )
+        result.stdout.no_fnmatch_line("*cases/case.py*")
+
     def test_a_field_of_that_name_may_be_something_else(self, project: Project) -> None:
         write_cases(project, {"prompt": "Hi", "checks": 3})
         in_file(

@@ -65,9 +65,11 @@ def judge(text: str, checks: Iterable[Check]) -> Judgement:
         checks: instruction checks, such as `words` or `instruction` make.
 
     Raises:
-        TypeError: one is not an instruction check.
+        TypeError: it is no list, or one is not an instruction check.
     """
     __tracebackhide__ = True
+    if isinstance(checks, Instruction):
+        raise TypeError(f"judge takes a list of instruction checks: write judge(text, [{checks!r}])")
     instructions = _instructions("judge", checks)
     findings = tuple(instruction.judge(text) for instruction in instructions)
     strict = tuple(found.followed for found in findings)

@@ -119,6 +119,9 @@ def test_wrong_arguments() -> None:
             follows(other)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match=f"^judge {message}$"):
             judge("text", [other])  # type: ignore[list-item]
+    with pytest.raises(TypeError) as caught:
+        judge("text", no_commas())  # type: ignore[arg-type]  # the point
+    assert str(caught.value) == "judge takes a list of instruction checks: write judge(text, [no_commas()])"
 
 
 @given(TEXTS, CHECKS)
