@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, overload
 
 from pytest_llmcheck.engines.judging import check_arguments, check_without
@@ -13,7 +13,7 @@ from pytest_llmcheck.session.rates import rule_of
 from pytest_llmcheck.session.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from pytest_llmcheck.compare.rates import Method
     from pytest_llmcheck.session.rates import Rule
@@ -76,7 +76,7 @@ class Samples(Sequence[Reply]):
 
     def __init__(self, replies: Iterable[Reply]) -> None:
         __tracebackhide__ = True
-        if isinstance(replies, str | Reply):
+        if isinstance(replies, str | Reply) or not isinstance(replies, Iterable):
             raise TypeError(f"Samples takes a list of replies, got {replies!r}")
         known = tuple(replies)
         for one in known:

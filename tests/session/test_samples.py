@@ -291,7 +291,7 @@ class TestHealth:
         ({"rate": 0.9, "confidence": 95}, ValueError, "confidence must be above 0.5 and below 1"),
         ({"rate": 0.9, "method": "wald"}, ValueError, "'wilson' or 'clopper-pearson', got 'wald'"),
         ({"confidence": 0.99}, ValueError, "confidence= and method= belong to rate="),
-        ({"rate": 0.5, "without": ["finish"]}, ValueError, "no such health check; known: finished"),
+        ({"rate": 0.5, "without": ["finish"]}, ValueError, "no such health check; did you mean 'finished'?"),
         ({"without": "finished"}, TypeError, "such as without=['finished'], got 'finished'"),
     ],
 )
@@ -310,7 +310,14 @@ def test_no_samples_and_no_checks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "shown"), [("abc", "'abc'"), (replies("a")[0], "<reply of .*"), (["a"], "'a' among them")]
+    ("given", "shown"),
+    [
+        ("abc", "'abc'"),
+        (replies("a")[0], "<reply of .*"),
+        (None, "None"),
+        (["a"], "'a' among them"),
+        ([None], "None among them"),
+    ],
 )
 def test_what_is_no_reply(given: Any, shown: str) -> None:
     with pytest.raises(TypeError, match=f"^Samples takes a list of replies, got {shown}$"):
@@ -331,7 +338,7 @@ class TestWhenTheModelIsAsked:
         middle = samples[1:3]
         with pytest.raises(ValueError, match="got 2: 2 of 2 would not prove"):
             middle.expect(contains("b"), rate=0.9)
-        with pytest.raises(ValueError, match=r"without=\['finishd'\]: no such health check; known: finished"):
+        with pytest.raises(ValueError, match=r"without=\['finishd'\]: no such health check; did you mean 'finished'\?"):
             samples.expect(without=["finishd"])
         with pytest.raises(ValueError, match="no such health check"):
             ConstrainedAndFree(samples[:2], middle).expect(without=["finishd"])
