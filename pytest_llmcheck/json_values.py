@@ -64,7 +64,7 @@ class JsonPath:
                 break
             at = found.end()
         if not path.startswith("$") or at != len(path):
-            where = f" from {path[at:]!r} on" if path.startswith("$") else ""
+            where = f" from {path[at:]!r} on" if path.startswith("$") else _meant(path)
             raise ValueError(f"{path!r} is no path that is known here{where}; known forms: {FORMS}")
         return cls(tuple(steps))
 
@@ -86,6 +86,16 @@ class JsonPath:
                 if want is ANY or (type(want) is type(step) and want == step)
             ]
         return [place for place, _ in found]
+
+
+def _meant(path: str) -> str:
+    """What a path without ``$`` was probably meant to be."""
+    guess = f"$.{path}".replace("$.[", "$[").replace("$..", "$.")
+    try:
+        JsonPath.parse(guess)
+    except ValueError:
+        return ""
+    return f" (did you mean {guess!r}?)"
 
 
 def paths(given: Sequence[str], what: str) -> tuple[JsonPath, ...]:

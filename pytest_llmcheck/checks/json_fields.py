@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcheck.checks.combine import worst
-from pytest_llmcheck.checks.json_reply import NoJsonError, checked_extract, json_of
+from pytest_llmcheck.checks.json_reply import Field, NoJsonError, checked_extract, json_of, json_side
 from pytest_llmcheck.checks.spelling import common_length
 from pytest_llmcheck.engines.judging import is_check, no_check
 from pytest_llmcheck.engines.pointing import odds_at, pointed
@@ -22,6 +23,7 @@ from pytest_llmcheck.json_values import (
     paths,
     spell,
 )
+from pytest_llmcheck.schema_given import is_json_text
 from pytest_llmcheck.strict_json import line_and_column
 from pytest_llmcheck.verdict import Status, Verdict
 
@@ -55,6 +57,7 @@ class JsonEquals:
 
     def __call__(self, reply: Judged) -> Verdict:
         """Judge the value; the score is the share of fields that are right."""
+        reply = json_side(reply)
         expected = json.loads(self.expected)
         comparison = Comparison(self.ignore, self.tolerance)
 
@@ -87,6 +90,9 @@ class JsonEquals:
         else:
             lines.insert(0, f"wrong value in {len(wrong)} places{where}")
             lines += [f"and {more} more"] if (more := len(wrong) - _MOST_SHOWN) > 0 else []
+        expected = json.loads(self.expected)
+        if isinstance(found.value, dict | list) and isinstance(expected, str) and is_json_text(expected):
+            lines.append("hint: a JSON text was given, which is a string; give the value, json.loads(...)")
         evidence: dict[str, Any] = {
             "level": "wrong value",
             "errors": [{"path": spell(one.place), "problem": str(one)} for one in wrong],
@@ -118,6 +124,7 @@ class JsonField:
 
     def __call__(self, reply: Judged) -> Verdict:
         """Judge each place of the path; the worst verdict counts, the score is the mean."""
+        reply = json_side(reply)
         try:
             found = json_of(reply, self.extract)
             places = self.path.places(found.value)
@@ -154,8 +161,8 @@ class JsonField:
         written = place_of(reply.text, place, found.begin) or Place(found.begin, found.end)
         if isinstance(self.check, JsonIs):
             return spell(place), self.check.of(value, reply, written)
-        text = value if isinstance(value, str) else reply.text[written.begin : written.end]
-        verdict = self.check(Field(text))
+        spelt = reply.text[written.begin : written.end]
+        verdict = self.check(Field(value if isinstance(value, str) else spelt, spelt))
         if verdict.status is not Status.PASSED:
             # The check points into the field; this is where the field is in the reply.
             where = line_and_column(reply.text, written.begin)
@@ -177,19 +184,6 @@ class JsonField:
             lines += pointed(reply, written.end - 1)
         evidence = {"path": self.spelled, **found.evidence}
         return Verdict(Status.FAILED, repr(self), "\n".join(lines), score=0.0, evidence=evidence)
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field of a reply, to be judged as a reply is.
-
-    Attributes:
-        text: that of a string; else the JSON as it stands in the reply.
-        finish_reason: always ``stop``: what was cut off is not judged.
-    """
-
-    text: str
-    finish_reason: str = "stop"
 
 
 @dataclass(frozen=True)
@@ -223,6 +217,8 @@ def json_equals(
 
     Args:
         expected: a value made of dicts, lists, texts, numbers, booleans and None; a text is a JSON string.
+            Instances of pydantic models, dataclasses and ``msgspec.Struct`` count as the objects that they
+            are written as.
         ignore: paths left out on both sides: ``$.key``, ``$['key']``, ``$.list[0]``, ``$.list[*].key``.
         tolerance: numbers a and b are equal if ``|a - b| <= tolerance * max(1, |a|, |b|)``: absolute for
             small numbers, relative for large ones.
@@ -248,7 +244,8 @@ def json_field(path: str, check_or_value: Check | Any, extract: Extract = "stric
     """A field of the reply, which is JSON, passes a check or has a value.
 
     With ``[*]`` in the path, every field that it leads to must, and there must be one. A check judges the
-    text of a string, and of anything else its JSON as it stands in the reply.
+    text of a string, and of anything else its JSON as it stands in the reply. `matches_schema` and the other
+    checks of JSON judge the value: a string is one to them, whatever is in it.
 
     Args:
         path: such as ``$.items[*].price``; ``$`` is the whole value.
@@ -276,10 +273,22 @@ def json_field(path: str, check_or_value: Check | Any, extract: Extract = "stric
 def _as_json(value: Any, check: str) -> str:
     __tracebackhide__ = True
     try:
-        return json.dumps(value, allow_nan=False)
+        return json.dumps(value, allow_nan=False, default=_plain)
     except (TypeError, ValueError, RecursionError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise ValueError(f"{check}: the expected value is no JSON value: {why}") from None
+
+
+def _plain(instance: Any) -> Any:
+    """An instance of a type that describes data, as pydantic or msgspec would write it."""
+    if not isinstance(instance, type):
+        if hasattr(instance, "model_dump"):
+            return instance.model_dump(mode="json", by_alias=True)
+        if dataclasses.is_dataclass(instance) or hasattr(instance, "__struct_fields__"):
+            import msgspec
+
+            return msgspec.to_builtins(instance, str_keys=True, enc_hook=_plain)
+    raise TypeError(f"Object of type {type(instance).__name__} is not JSON serializable")
 
 
 def _caret(text: str, start: int, one: Mismatch) -> tuple[int, int]:

@@ -64,6 +64,26 @@ class JsonOf:
         return f" (taken out of {self.taken}: characters {self.begin} to {self.end} of {len(text)})"
 
 
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A value inside JSON, to be judged as a reply is.
+
+    Attributes:
+        text: that of a string; else its JSON.
+        written: its JSON as it stands there, by which checks of JSON judge it: a string in quotation marks.
+        finish_reason: always ``stop``: what was cut off is not judged.
+    """
+
+    text: str
+    written: str
+    finish_reason: str = "stop"
+
+
+def json_side(judged: Judged) -> Judged:
+    """What a check of JSON looks at: of a `Field` its JSON, of all else the text."""
+    return Field(judged.written, judged.written) if isinstance(judged, Field) else judged
+
+
 class NoJsonError(Exception):
     """There is no value to judge.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmcheck.checks.json_reply import NoJsonError, checked_extract, json_of
+from pytest_llmcheck.checks.json_reply import NoJsonError, checked_extract, json_of, json_side
 from pytest_llmcheck.engines.pointing import odds_at, pointed
 from pytest_llmcheck.errors import SchemaError
 from pytest_llmcheck.json_values import spell
@@ -60,6 +60,7 @@ class MatchesSchema:
 
     def __call__(self, reply: Judged) -> Verdict:
         """Judge the text: whole, then JSON, then of the schema."""
+        reply = json_side(reply)
         try:
             found = json_of(reply, self.extract, self._outcome)
         except NoJsonError as error:

@@ -10,6 +10,7 @@ from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_llmcheck.checks.health import cut_off
+from pytest_llmcheck.checks.json_reply import Field
 from pytest_llmcheck.checks.tool_troubles import (
     Trouble,
     check_asked,
@@ -36,19 +37,6 @@ if TYPE_CHECKING:
 _MOST_SHOWN = 5
 _UNSOUND = "not sound, see sound_calls()"
 _WORST = (Status.FAILED, Status.INCONCLUSIVE, Status.NOT_APPLICABLE)
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """An argument of a call, to be judged as a reply is.
-
-    Attributes:
-        text: its value; of what is no text, the JSON.
-        finish_reason: always ``stop``.
-    """
-
-    text: str
-    finish_reason: str = "stop"
 
 
 class Compared(NamedTuple):
@@ -119,8 +107,8 @@ class Calls:
             value = call.arguments[key]
             is_text = isinstance(value, str)
             if callable(expected):
-                text = value if is_text else json.dumps(value, ensure_ascii=False)
-                verdict = expected(Argument(text))
+                written = json.dumps(value, ensure_ascii=False)
+                verdict = expected(Field(value if is_text else written, written))
                 status = verdict.status
                 fault = Fault((key,), f"{verdict.check}: {verdict.reason}", inside=is_text)
             else:

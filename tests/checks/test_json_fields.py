@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import datetime
 import json
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_llmcheck import Status, Verdict, contains, json_equals, json_field, matches
+from pytest_llmcheck import Status, Verdict, contains, json_equals, json_field, matches, matches_schema, not_
 from tests.support.replies import make_reply
 
 values = st.recursive(
@@ -15,6 +19,21 @@ values = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )
+
+
+class Model(pydantic.BaseModel):
+    day: datetime.date
+    kind: str = pydantic.Field("x", alias="type")
+
+
+class Struct(msgspec.Struct, rename={"kind": "type"}):
+    day: datetime.date
+    kind: str
+
+
+@dataclass
+class Holder:
+    held: Any
 
 
 def judge(check: Any, text: str, pieces: list[str] | None = None) -> Verdict:
@@ -55,6 +74,29 @@ class TestEquals:
             "position": 9,
             "token": "'e' 0.50, '~' 0.25",
         }
+
+    def test_instances_are_the_objects_that_they_are_written_as(self) -> None:
+        day = datetime.date(2024, 5, 1)
+        model, struct = Model(day=day, type="y"), Struct(day, "y")
+        written = '{"type": "y", "day": "2024-05-01"}'
+        for instance in (model, struct):
+            assert judge(json_equals(instance), written).status is Status.PASSED
+            assert judge(json_equals([Holder(instance)]), f'[{{"held": {written}}}]').status is Status.PASSED
+            assert judge(json_field("$[0]", instance), f"[{written}]").status is Status.PASSED
+            assert judge(json_equals(instance), written.replace("y", "z")).status is Status.FAILED
+        with pytest.raises(
+            ValueError, match=r"^json_equals: the expected value is no JSON value: Object of type "
+        ):
+            json_equals(Model)
+
+    def test_a_json_text_for_the_value(self) -> None:
+        assert judge(json_equals('{"a": 1}'), '{"a": 1}').reason == (
+            'wrong value: $: expected "{\\"a\\": 1}", got {"a": 1} at line 1, column 1\n'
+            '{"a": 1}\n^\n'
+            "hint: a JSON text was given, which is a string; give the value, json.loads(...)"
+        )
+        assert judge(json_equals('{"a": 1}'), '"{\\"a\\": 1}"').status is Status.PASSED
+        assert "hint" not in judge(json_equals("a"), '{"a": 1}').reason
 
     def test_several_places(self) -> None:
         verdict = judge(json_equals({"a": 1, "b": [1, 2]}), '{"b": [1],\n "c": 0}')
@@ -115,7 +157,10 @@ class TestEquals:
                 "json_equals: the expected value is no JSON value: Out of range float",
             ),
             ({"expected": 1, "ignore": "$.a"}, r"ignore takes a list of paths: ignore=\['\$\.a'\]"),
-            ({"expected": 1, "ignore": ["a"]}, "'a' is no path that is known here; known forms"),
+            (
+                {"expected": 1, "ignore": ["a"]},
+                r"'a' is no path that is known here \(did you mean '\$\.a'\?\); known forms",
+            ),
             ({"expected": 1, "tolerance": -1}, "tolerance is a finite number of at least 0, got -1"),
             ({"expected": 1, "extract": "all"}, "json_equals: extract='all': known: fence, first, strict"),
         ],
@@ -151,6 +196,28 @@ class TestField:
         assert judge(json_field("$.s", matches(r'\Aa "b"\Z')), text).status is Status.PASSED
         assert judge(json_field("$.n", matches(r"\A1\.50\Z")), text).status is Status.PASSED
         assert judge(json_field("$.o", matches(r'\A\{"x": \[1,  2\]\}\Z')), text).status is Status.PASSED
+
+    def test_checks_of_json_judge_the_value(self) -> None:
+        text = '{"email": "a@b.de", "n": 1, "json": "{\\"a\\": 1}"}'
+        email = {"type": "string", "format": "email"}
+        for holds in (
+            json_field("$.email", matches_schema(email)),
+            json_field("$.email", json_equals("a@b.de")),
+            json_field("$.email", json_field("$", contains("@"))),
+            json_field("$.n", matches_schema({"type": "integer"})),
+            # What stands in a string is a text.
+            json_field("$.json", matches_schema({"type": "string"})),
+            json_field("$.json", not_(json_equals({"a": 1}))),
+        ):
+            assert judge(holds, text).status is Status.PASSED
+        # Else this would pass, the bare text being no JSON at all.
+        assert judge(json_field("$.email", not_(matches_schema(email))), text).status is Status.FAILED
+        verdict = judge(json_field("$.email", matches_schema({"type": "integer"})), text)
+        assert verdict.reason == (
+            '$.email: wrong schema: $: expected integer, got "a@b.de" at line 1, column 1\n'
+            '"a@b.de"\n^\n'
+            'the field is "a@b.de" at line 1, column 11'
+        )
 
     def test_a_check_that_fails(self) -> None:
         check = json_field("$.note", contains("refund"))
@@ -210,7 +277,7 @@ class TestField:
     @pytest.mark.parametrize(
         ("path", "value", "why"),
         [
-            ("a", 1, "^json_field: 'a' is no path that is known here; known forms: "),
+            ("[0]", 1, r"^json_field: '\[0\]' is no path that is known here \(did you mean '\$\[0\]'\?\); "),
             (
                 "$.a",
                 object(),

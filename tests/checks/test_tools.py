@@ -20,6 +20,7 @@ from pytest_llmcheck import (
     calls_only,
     contains,
     matches,
+    matches_schema,
     not_,
     sound_calls,
 )
@@ -65,6 +66,10 @@ class TestCalls:
     def test_as_expected(self, check: Any) -> None:
         verdict = check(calling(PARIS + NOW))
         assert (verdict.status, verdict.score) == (Status.PASSED, 1.0)
+
+    def test_checks_of_json_judge_the_value(self) -> None:
+        assert calls("get_weather", city=matches_schema({"type": "string"}))(calling(PARIS)).passed
+        assert calls("get_weather", city=matches_schema({"type": "integer"}))(calling(PARIS)).failed
 
     def test_another_value(self) -> None:
         check = calls("get_weather", city="Berlin", days=3)
