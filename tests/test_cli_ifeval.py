@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -147,11 +148,44 @@ instruction level, loose              2             0  -50.0 points (-100.0 to +
             assert set(other.pop("model")) == {"quant", "weights", "build"}
             assert one == other
 
+    def test_what_is_saved_is_whole_or_left_alone(
+        self, project: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Another file is overwritten, as with any tool; links stay."""
+        (project / "old.jsonl").write_text("old")
+        (project / "link").symlink_to("old.jsonl")
+        asked = ("prompts.jsonl", "--model", "plain", "--limit", "1", "--save")
+        good(*asked, "link")
+        assert (project / "link").is_symlink()
+        new = (project / "old.jsonl").read_text()
+        assert json.loads(new)["response"] == "1 2345"
+        os.mkfifo("pipe")  # as /dev/stdout may be
+        pipe = os.open("pipe", os.O_RDWR)
+        good(*asked, "pipe")
+        assert os.read(pipe, 9999).decode() == new
+        os.close(pipe)
+
+        def full(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        before = sorted(path.name for path in project.iterdir())
+        monkeypatch.setattr(Path, "replace", full)
+        assert refused(*asked, "old.jsonl") == (
+            "llmcheck: error: --save old.jsonl cannot be written: No space left on device; choose another "
+            "place"
+        )
+        assert (project / "old.jsonl").read_text() == new
+        assert sorted(path.name for path in project.iterdir()) == before
+
     def test_the_second_time_nobody_is_asked(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("LLMCHECK_CACHE_DIR", str(project / "cache"))
         first = good("prompts.jsonl", "--model", "plain")
         assert good("prompts.jsonl", "--model", "plain", "--cache", "only") == first
-        assert "not in the reply cache" in refused("prompts.jsonl", "--model", "comma", "--cache", "only")
+        assert refused("prompts.jsonl", "--model", "comma", "--cache", "only") == (
+            "llmcheck: error: not in the reply cache: what decides the replies of model 'comma' on this "
+            "machine (libraries, processor, settings). With --cache only no model is asked; run once with "
+            "--cache on to fill it"
+        )
 
 
 class TestResponses:
@@ -250,13 +284,38 @@ class TestRefused:
                 "llmcheck: error: --save no/s.jsonl: its folder no does not exist; correct the path",
             ),
             (
+                ("--model", "plain", "--save", "link.jsonl"),
+                "llmcheck: error: --save link.jsonl: that is the file of prompts; write to another one",
+            ),
+            (
+                ("--responses", "r.jsonl", "--model", "plain", "--save", "./r.jsonl"),
+                "llmcheck: error: --save r.jsonl: that is a file of --responses; write to another one",
+            ),
+            (
+                ("--model", "plain", "--model", "comma", "--save", "s.jsonl", "--save", "./s.jsonl"),
+                "llmcheck: error: --save s.jsonl: given twice; give each model a file of its own",
+            ),
+            (
+                ("--responses", "r.jsonl", "--max-tokens", "9"),
+                "Error: --max-tokens bounds what a model answers; give --model, or leave it out",
+            ),
+            (
                 ("--model", "all"),
                 "llmcheck: error: --model all: expected one model, got 2; name them one by one",
             ),
         ],
     )
     def test_options(self, arguments: tuple[str, ...], problem: str) -> None:
+        Path("link.jsonl").symlink_to("prompts.jsonl")
+        before = Path("prompts.jsonl").read_bytes()
         assert refused("prompts.jsonl", *arguments) == problem
+        assert Path("prompts.jsonl").read_bytes() == before
+
+    def test_an_empty_prompt(self) -> None:
+        write("bad.jsonl", PROMPTS[0], {**PROMPTS[1], "prompt": " "})
+        assert refused("bad.jsonl", "--model", "plain") == (
+            "llmcheck: error: bad.jsonl:2: the prompt is empty; write one, or take the line away"
+        )
 
     def test_a_model_that_is_not_declared(self) -> None:
         assert "'plainn'" in refused("prompts.jsonl", "--model", "plainn")

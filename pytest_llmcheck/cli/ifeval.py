@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import click
 
 from pytest_llmcheck.cli.common import Progress, print_table
 from pytest_llmcheck.config import load_config
-from pytest_llmcheck.errors import ConfigError
+from pytest_llmcheck.errors import ConfigError, EngineError
 from pytest_llmcheck.ifeval import (
     METRICS,
     Response,
@@ -23,7 +24,7 @@ from pytest_llmcheck.ifeval import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pytest_llmcheck.compare import Interval
     from pytest_llmcheck.config import Config
@@ -106,7 +107,8 @@ def ifeval(
     FILE holds prompts in IFEval's format, one to a line. Models answer greedily. Of two sides, files of
     responses before models, the first is the reference.
     """
-    _check_options(recorded, models, saved)
+    _check_options(recorded, models, max_tokens)
+    _check_saved(saved, models, {"the file of prompts": (file,), "a file of --responses": recorded})
     examples = read_examples(file, limit)
     sides = []
     for path in recorded:
@@ -131,17 +133,48 @@ def ifeval(
         _print_types(sides)
 
 
-def _check_options(recorded: Sequence[Path], models: Sequence[str], saved: Sequence[Path]) -> None:
+def _check_options(recorded: Sequence[Path], models: Sequence[str], max_tokens: int | None) -> None:
     given = len(recorded) + len(models)
     if not 1 <= given <= 2:
         raise click.UsageError(f"give --model or --responses, once or, to compare, twice in all; got {given}")
+    if max_tokens is not None and not models:
+        raise click.UsageError("--max-tokens bounds what a model answers; give --model, or leave it out")
+
+
+def _check_saved(saved: Sequence[Path], models: Sequence[str], read: Mapping[str, Sequence[Path]]) -> None:
+    """Refuse what cannot be written, or must not be, before the models have answered for an hour.
+
+    Args:
+        saved: the files to be written.
+        models: whose responses they are for.
+        read: files of this run, by what they are.
+    """
     if saved and len(saved) != len(models):
         raise click.UsageError(f"give --save once for each --model; got {len(saved)} for {len(models)}")
-    for path in saved:
-        # Known before the models have answered for an hour.
-        if path.is_dir() or not path.parent.is_dir():
-            problem = "is a folder" if path.is_dir() else f"its folder {path.parent} does not exist"
-            raise ConfigError(f"--save {path}: {problem}; correct the path")
+    for at, path in enumerate(saved):
+        problem = next(
+            (
+                f"that is {what}; write to another one"
+                for what, paths in read.items()
+                if any(_is_same(path, other) for other in paths)
+            ),
+            None,
+        )
+        if path.is_dir():
+            problem = "is a folder; correct the path"
+        elif not path.parent.is_dir():
+            problem = f"its folder {path.parent} does not exist; correct the path"
+        elif any(_is_same(path, other) for other in saved[:at]):
+            problem = "given twice; give each model a file of its own"
+        if problem:
+            raise ConfigError(f"--save {path}: {problem}")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """Whether both lead to one file, by whatever links, or would if there were one."""
+    if path.exists() and other.exists():
+        return path.samefile(other)
+    return path.resolve() == other.resolve()
 
 
 def _asked(
@@ -164,7 +197,12 @@ def _asked(
         for at, spec in enumerate(specs):
             llm = run.llm(spec.name)
             click.echo(f"llmcheck: {spec.name} answers {_many(len(examples), 'prompt')} ...", err=True)
-            replies = llm.chat_many([example.prompt for example in examples], max_tokens=max_tokens)
+            try:
+                replies = llm.chat_many([example.prompt for example in examples], max_tokens=max_tokens)
+            except EngineError as error:
+                # The option of this command, which is not that of pytest.
+                told = str(error).replace("--llm-cache", "--cache")
+                raise EngineError(told, passing=error.passing) from None
             progress.clear()
             responses = [Response(reply.text, reply.finish_reason) for reply in replies]
             if saved:
@@ -203,7 +241,22 @@ def _save(path: Path, examples: Sequence[Example], responses: Sequence[Response]
         for example, response in zip(examples, responses, strict=True)
     )
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    path.write_text(text, encoding="utf-8")
+    try:
+        if path.exists() and not path.is_file():  # such as /dev/stdout
+            path.write_text(text, encoding="utf-8")
+            return
+        # Whole or not at all; what a link leads to is replaced, not the link.
+        file = path.resolve()
+        written = file.with_name(f".{file.name}.{os.getpid()}")
+        try:
+            written.write_text(text, encoding="utf-8")
+            written.replace(file)
+        finally:
+            written.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--save {path} cannot be written: {error.strerror}; choose another place"
+        ) from None
 
 
 def _print_rates(sides: Sequence[Side]) -> None:

@@ -120,6 +120,8 @@ def read_responses(path: Path, examples: Iterable[Example]) -> tuple[tuple[Respo
 
 def _example(source: str, fields: Mapping[str, Any]) -> Example:
     prompt = _text(source, fields, "prompt")
+    if not prompt.strip():
+        raise ConfigError(f"{source}: the prompt is empty; write one, or take the line away")
     ids, parameters = (_list(source, fields, name) for name in ("instruction_id_list", "kwargs"))
     if len(ids) != len(parameters):
         raise ConfigError(
