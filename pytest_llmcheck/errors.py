@@ -64,7 +64,7 @@ class SchemaError(LlmcheckError):
 
 
 class CheckError(LlmcheckError):
-    """A check asks for what no reply could do, such as to call a tool that the request does not have."""
+    """A check is to blame, not the reply: it asks for a tool that the request lacks, or measures in per cent."""
 
 
 for _error in (
