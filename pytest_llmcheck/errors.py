@@ -64,7 +64,7 @@ class SchemaError(LlmcheckError):
 
 
 class CheckError(LlmcheckError):
-    """A check is to blame, not the reply: it asks for a tool that the request lacks, or measures in per cent."""
+    """A check is to blame, not the reply: it wants a tool that the request lacks, or measures in per cent."""
 
 
 for _error in (
