@@ -10,16 +10,18 @@ if TYPE_CHECKING:
 
 
 def lazily(
-    namespace: dict[str, Any], homes: Mapping[str, Iterable[str]]
+    namespace: dict[str, Any], homes: Mapping[str, Iterable[str]], *, rest: str | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """A package's ``__getattr__`` and ``__dir__``.
 
     Args:
         namespace: the package's ``globals()``, with ``__all__``.
         homes: its modules, by their names below the package, and which public names each has.
+        rest: the module that has all public names for which `homes` has none.
     """
     package: str = namespace["__name__"]
-    home_of = {name: home for home, names in homes.items() for name in names}
+    home_of = {} if rest is None else dict.fromkeys(namespace["__all__"], rest)
+    home_of |= {name: home for home, names in homes.items() for name in names}
 
     def get(name: str) -> Any:
         if name not in home_of:

@@ -18,7 +18,7 @@ from pytest_llmcheck.strict_json import line_and_column, point_at
 from pytest_llmcheck.verdict import Status, Verdict, so_many
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pytest_llmcheck.verdict import Check, Judged
 
@@ -30,7 +30,12 @@ _NOT = {Status.FAILED: Status.PASSED, Status.PASSED: Status.FAILED}
 
 def worst(verdicts: Sequence[Verdict]) -> Status:
     """What the verdicts say together, if all must hold."""
-    return min((verdict.status for verdict in verdicts), key=_WORST.index)
+    return worst_of(verdict.status for verdict in verdicts)
+
+
+def worst_of(statuses: Iterable[Status]) -> Status:
+    """The status of what takes all of these to hold; passed where there is none."""
+    return min(statuses, key=_WORST.index, default=Status.PASSED)
 
 
 def best(verdicts: Sequence[Verdict]) -> Status:

@@ -185,8 +185,8 @@ def _wrong_arguments(call: ToolCall, schema: Mapping[str, Any]) -> Iterator[Trou
 
     try:
         errors = _errors(call, schema) if schema else []
-    except (RecursionError, OverflowError):
-        told = f"{call.name}: the arguments are too deep, or have a number too large, to be compared"
+    except RecursionError:
+        told = f"{call.name}: the arguments are too deep to be compared"
         yield Trouble("wrong arguments", told, call)
         return
     for fault in faults(errors, call.arguments):

@@ -9,6 +9,7 @@ from inspect import isroutine
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pytest_llmcheck.checks.combine import worst_of
 from pytest_llmcheck.checks.health import cut_off
 from pytest_llmcheck.checks.json_reply import Field
 from pytest_llmcheck.checks.tool_troubles import (
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 _MOST_SHOWN = 5
 _UNSOUND = "not sound, see sound_calls()"
-_WORST = (Status.FAILED, Status.INCONCLUSIVE, Status.NOT_APPLICABLE)
 
 
 class Compared(NamedTuple):
@@ -119,8 +119,7 @@ class Calls:
             if status is not Status.PASSED:
                 problems.append((key, fault))
                 statuses.add(status)
-        worst = next((status for status in _WORST if status in statuses), Status.PASSED)
-        return Compared(worst, len(self.arguments) - len(problems), tuple(problems))
+        return Compared(worst_of(statuses), len(self.arguments) - len(problems), tuple(problems))
 
 
 @dataclass(frozen=True)
