@@ -35,7 +35,7 @@ def health_checks(config: pytest.Config) -> tuple[Check, ...]:
         others = [other.plugin for other in implementations if other.plugin is not one.plugin]
         try:
             returned = manager.subset_hook_caller(HOOK, others)(config=config)
-        except Exception as error:
+        except Exception as error:  # whatever a plugin raises
             raise ConfigError(f"{HOOK} of {one.plugin_name} raised {_told(error)}") from None
         for given in returned:
             for check in _checks(given, one.plugin_name):

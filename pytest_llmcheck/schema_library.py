@@ -35,7 +35,7 @@ def _slow_part_waiting() -> Iterator[None]:
 
 
 def _is_valid_syntax(term: str, value: str) -> bool:
-    from rfc3987_syntax import is_valid_syntax  # type: ignore[import-untyped]
+    from rfc3987_syntax import is_valid_syntax  # type: ignore[import-untyped]  # it has no types
 
     valid: bool = is_valid_syntax(term, value)
     return valid

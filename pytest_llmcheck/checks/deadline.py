@@ -92,7 +92,7 @@ def limited(draft: type[Validator]) -> type[Validator]:
             if keyword in rules
         }
     )
-    made: type[Any] = validators.extend(draft, rules)  # type: ignore[no-untyped-call]
+    made: type[Any] = validators.extend(draft, rules)  # type: ignore[no-untyped-call]  # of jsonschema
     initial = [(field.name, field.alias) for field in fields(made) if field.init]
 
     def evolve(self: Any, **changes: Any) -> Any:

@@ -71,7 +71,7 @@ class OwnCheck:
             said: object = self.function(reply, **given)
         except AssertionError as error:
             return self._verdict(False, str(error) or self._failed())
-        except Exception as error:
+        except Exception as error:  # whatever the function raises goes on, with a note
             error.add_note(f"in the check {self!r} ({_place(self.function)}), on {shorten(reply.text, 160)}")
             raise
         if isinstance(said, Verdict):

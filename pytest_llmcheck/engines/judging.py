@@ -140,7 +140,7 @@ def _judge(
     for check in checks:
         try:
             verdicts.append(_verdict(check, reply))
-        except Exception as another:
+        except Exception as another:  # of anybody's check; raised once the others have judged
             another.with_traceback(_from_theirs(another.__traceback__))
             if error is None:
                 error = another

@@ -112,7 +112,7 @@ def test_a_reply_of_unknown_origin(check: Any) -> None:
 
 def test_what_needs_a_reply_cannot_judge_a_count() -> None:
     with pytest.raises(TypeError, match=r"a count takes checks such as fits_context\(\), got contains"):
-        COUNT.expect(contains("a"))  # type: ignore[arg-type]
+        COUNT.expect(contains("a"))  # type: ignore[arg-type]  # wrong on purpose
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "512"])

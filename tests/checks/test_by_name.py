@@ -218,7 +218,7 @@ def test_what_is_added_replaces_nothing() -> None:
 
 def test_what_is_added_must_make_checks() -> None:
     with pytest.raises(ValueError, match=r"^odd: expected a check with a name, got 3$"):
-        check_from("odd", "a", {"odd": lambda text: 3})  # type: ignore[dict-item, return-value]
+        check_from("odd", "a", {"odd": lambda text: 3})  # type: ignore[dict-item, return-value]  # on purpose
 
 
 def test_checks_from() -> None:

@@ -168,15 +168,15 @@ def test_wrong_use(of: object) -> None:
     with pytest.raises(ValueError, match=rf"^{make.__name__}\(\) judges nothing; give checks, such as"):
         make()
     with pytest.raises(TypeError, match=rf"^{make.__name__} takes checks such as contains\('x'\), got 'x'$"):
-        make(finished(), "x")  # type: ignore[arg-type]
+        make(finished(), "x")  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(TypeError, match="not_ takes checks such as contains"):
-        not_(contains)  # type: ignore[arg-type]
+        not_(contains)  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(TypeError, match=r"^thought takes checks such as contains\('x'\), got 'x'$"):
-        thought("x")  # type: ignore[arg-type]
+        thought("x")  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(
         TypeError, match=r"^resists_forged_turns takes checks such as contains\('x'\), got 'x'$"
     ):
-        resists_forged_turns("x")  # type: ignore[arg-type]
+        resists_forged_turns("x")  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_values() -> None:

@@ -128,9 +128,9 @@ def test_what_is_ignored(text: str, space: str) -> None:
 
 def test_wrong_use() -> None:
     with pytest.raises(TypeError, match=r"^equals takes text, got int: 3$"):
-        equals(3)  # type: ignore[arg-type]
+        equals(3)  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(TypeError, match=r"^one_of takes text, got list: \['a', 'b'\]$"):
-        one_of(["a", "b"])  # type: ignore[arg-type]
+        one_of(["a", "b"])  # type: ignore[arg-type]  # wrong on purpose
     for texts in ((), ("a",), ("a", "a")):
         with pytest.raises(ValueError, match=r"^one_of needs at least two different texts; equals\('text'\)"):
             one_of(*texts)

@@ -90,7 +90,7 @@ class Ear:
 
 def failure(judged: Reply, *checks: object) -> CheckFailed:
     with pytest.raises(CheckFailed) as caught:
-        judged.expect(*checks)  # type: ignore[arg-type]
+        judged.expect(*checks)  # type: ignore[arg-type]  # wrong on purpose
     return caught.value
 
 
@@ -349,5 +349,5 @@ class Yes:
 
 def test_a_check_returns_a_verdict() -> None:
     with pytest.raises(TypeError) as caught:
-        reply("hello").expect(Yes())  # type: ignore[arg-type]
+        reply("hello").expect(Yes())  # type: ignore[arg-type]  # wrong on purpose
     assert str(caught.value) == "the check Yes(name='yes') returned True; a check returns a Verdict"

@@ -165,7 +165,7 @@ class TestExtract:
 
     def test_an_unknown_way_is_refused(self) -> None:
         with pytest.raises(ValueError, match=r"^matches_schema: extract='fences': did you mean 'fence'\?$"):
-            matches_schema({}, extract="fences")  # type: ignore[arg-type]
+            matches_schema({}, extract="fences")  # type: ignore[arg-type]  # wrong on purpose
 
     def test_shown_as_written(self) -> None:
         assert repr(matches_schema({}, extract="first")) == "matches_schema({}, extract='first')"

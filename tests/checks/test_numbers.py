@@ -184,6 +184,6 @@ def test_wrong_options() -> None:
     with pytest.raises(ValueError, match=r"^tolerance is a finite number of at least 0, got -1$"):
         mentions_numbers([1], tolerance=-1)
     with pytest.raises(TypeError, match=r"^tolerance is a finite number of at least 0, got '1'$"):
-        mentions_numbers([1], tolerance="1")  # type: ignore[arg-type]
+        mentions_numbers([1], tolerance="1")  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(ValueError, match=r"^decimal is '\.' or ',', got ';'$"):
-        mentions_numbers([1], decimal=";")  # type: ignore[arg-type]
+        mentions_numbers([1], decimal=";")  # type: ignore[arg-type]  # wrong on purpose

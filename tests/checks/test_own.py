@@ -148,15 +148,15 @@ def test_parameters() -> None:
         (lambda: at_most(leters=3), "at_most has no parameter 'leters': did you mean 'letters'?"),
         (lambda: at_most(reply=REPLY), "at_most has no parameter 'reply': known: letters"),
         (
-            lambda: at_most(3, letters=3),  # type: ignore[call-overload]
+            lambda: at_most(3, letters=3),  # type: ignore[call-overload]  # wrong on purpose
             "at_most takes its parameters by name, got 3",
         ),
         (
-            lambda: check(len),  # type: ignore[arg-type]
+            lambda: check(len),  # type: ignore[arg-type]  # wrong on purpose
             "check takes the name of the check, as in @check('polite'); got <built-in function len>",
         ),
         (
-            lambda: check("a")(3),  # type: ignore[arg-type]
+            lambda: check("a")(3),  # type: ignore[arg-type]  # wrong on purpose
             "check('a') decorates a function of the reply, got 3",
         ),
         (lambda: check("a")(lambda: True), "check('a'): the function takes the reply as its first argument"),
@@ -181,7 +181,7 @@ def test_wrong_functions_and_names() -> None:
         return True
 
     with pytest.raises(TypeError, match="a check is a plain function: neither async nor a generator"):
-        check("a")(later)  # type: ignore[arg-type]
+        check("a")(later)  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(
         ValueError, match=r"^'finished' is a health check of every reply; give the check another"
     ):

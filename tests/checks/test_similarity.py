@@ -142,5 +142,5 @@ def test_what_a_measure_raises_goes_on() -> None:
 )
 def test_wrong_use(text: str, options: dict[str, float], kind: type[Exception], message: str) -> None:
     with pytest.raises(kind) as caught:
-        similar_to(text, **options)  # type: ignore[arg-type]
+        similar_to(text, **options)  # type: ignore[arg-type]  # wrong on purpose
     assert str(caught.value) == message

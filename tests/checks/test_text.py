@@ -116,7 +116,7 @@ class TestContains:
 
     def test_no_text(self) -> None:
         with pytest.raises(TypeError, match=r"contains takes texts, got list: \['a'\]"):
-            contains(["a"])  # type: ignore[arg-type]
+            contains(["a"])  # type: ignore[arg-type]  # wrong on purpose
 
     @given(st.text(), st.text(min_size=1), st.text())
     def test_a_part_is_contained(self, before: str, text: str, after: str) -> None:
@@ -162,7 +162,7 @@ class TestMatches:
         with pytest.raises(ValueError, match=r"^matches\('\('\): not a valid regular expression: missing \)"):
             matches("(")
         with pytest.raises(TypeError, match="matches takes a pattern as text, got bytes"):
-            matches(b"x")  # type: ignore[arg-type]
+            matches(b"x")  # type: ignore[arg-type]  # wrong on purpose
 
     def test_values(self) -> None:
         check = matches("a", re.IGNORECASE | re.DOTALL)

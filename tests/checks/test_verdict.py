@@ -41,5 +41,5 @@ def test_exactly_one_of_three(status: Status) -> None:
 
 def test_a_status_that_is_a_text_would_never_fail() -> None:
     with pytest.raises(TypeError) as caught:
-        Verdict("failed", "", "")  # type: ignore[arg-type]
+        Verdict("failed", "", "")  # type: ignore[arg-type]  # wrong on purpose
     assert str(caught.value) == "the status of a verdict is one such as Status.FAILED, got 'failed'"

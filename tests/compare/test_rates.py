@@ -168,7 +168,7 @@ class TestSamplesNeeded:
         (lambda: samples_needed(0.9, 1.5), ValueError, "observed must be from 0 to 1, got 1.5"),
         (lambda: samples_needed(0.9, confidence=1.0), ValueError, "no number of samples gives certainty"),
         (
-            lambda: samples_needed(0.9, method="wald"),  # type: ignore[arg-type]
+            lambda: samples_needed(0.9, method="wald"),  # type: ignore[arg-type]  # wrong on purpose
             ValueError,
             "method must be 'wilson' or 'clopper-pearson', got 'wald'",
         ),

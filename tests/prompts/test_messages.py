@@ -158,7 +158,7 @@ def test_never_two_system_messages() -> None:
 
 def test_system_is_text() -> None:
     with pytest.raises(PromptError, match="system: expected a text, got int"):
-        with_system([USER], 3)  # type: ignore[arg-type]
+        with_system([USER], 3)  # type: ignore[arg-type]  # wrong on purpose
 
 
 class TestChooseTemplate:

@@ -207,4 +207,4 @@ class TestAsked:
 
     def test_what_is_no_comparator_is_refused(self) -> None:
         with pytest.raises(TypeError, match="neither a name nor an object with `name` and `compare`"):
-            comparator(3)  # type: ignore[arg-type]
+            comparator(3)  # type: ignore[arg-type]  # wrong on purpose

@@ -116,9 +116,9 @@ def test_wrong_arguments() -> None:
     for other in (contains("a"), "no commas"):
         message = re.escape(f"takes instruction checks such as words(at_most=60), got {other!r}")
         with pytest.raises(TypeError, match=f"^follows {message}$"):
-            follows(other)  # type: ignore[arg-type]
+            follows(other)  # type: ignore[arg-type]  # wrong on purpose
         with pytest.raises(TypeError, match=f"^judge {message}$"):
-            judge("text", [other])  # type: ignore[list-item]
+            judge("text", [other])  # type: ignore[list-item]  # wrong on purpose
     with pytest.raises(TypeError) as caught:
         judge("text", no_commas())  # type: ignore[arg-type]  # the point
     assert str(caught.value) == "judge takes a list of instruction checks: write judge(text, [no_commas()])"
@@ -126,15 +126,15 @@ def test_wrong_arguments() -> None:
 
 @given(TEXTS, CHECKS)
 def test_laws(text: str, checks: list[object]) -> None:
-    judged = judge(text, checks)  # type: ignore[arg-type]
-    alone = [judge(text, [check]) for check in checks]  # type: ignore[list-item]
+    judged = judge(text, checks)  # type: ignore[arg-type]  # wrong on purpose
+    alone = [judge(text, [check]) for check in checks]  # type: ignore[list-item]  # wrong on purpose
     assert judged.strict == tuple(one.strict[0] for one in alone)
     assert judged.loose == tuple(one.loose[0] for one in alone)
     # What is followed strictly is followed loosely; what fails loosely fails strictly.
     for strict, loose in zip(judged.strict, judged.loose, strict=True):
         assert loose is True or strict is not True
         assert strict is False or loose is not False
-    verdict = follows(*checks)(Said(text))  # type: ignore[arg-type]
+    verdict = follows(*checks)(Said(text))  # type: ignore[arg-type]  # wrong on purpose
     assert verdict.status == {True: "passed", False: "failed", None: "inconclusive"}[judged.all_strict]
     assert verdict.score == judged.strict.count(True) / len(checks)
 

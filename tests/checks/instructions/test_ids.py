@@ -180,7 +180,7 @@ def test_errors_of_ids(id_: str, parameters: dict[str, Any], error: type[Excepti
         (lambda: checks.keywords(), ValueError, "keywords needs at least one text"),
         (lambda: checks.forbidden("a", " "), ValueError, "forbidden takes a text that is not blank, got ' '"),
         (
-            lambda: checks.ends_with(3),  # type: ignore[arg-type]
+            lambda: checks.ends_with(3),  # type: ignore[arg-type]  # wrong on purpose
             TypeError,
             "ends_with takes a text, got 3",
         ),
